@@ -1,0 +1,1 @@
+"""Convert, quantize and run Qwen3-VL on your own machine."""

@@ -1,0 +1,187 @@
+"""Messages to the parts that the engine reads: text, and frames where the reference has vision pads.
+
+The chat template writes ``<|vision_start|><|image_pad|><|vision_end|>`` for a picture and the same
+with ``<|video_pad|>`` for a clip. Each such triple becomes a `VisionPart`; a clip becomes one for
+every pair of frames, with its stamp ``<t.t seconds>`` before it as plain text (transformers 5.23,
+``models/qwen3_vl/processing_qwen3_vl.py``).
+
+Text inside messages is data. Special tokens that stand in it are taken out before the template
+runs and come back as ordinary characters, split so that no tokenizer can join them again.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+
+from jinja2 import Environment, TemplateError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from qwen3vl_edge.clips import Clip
+from qwen3vl_edge.errors import PromptError
+from qwen3vl_edge.images import Picture, Pixels
+from qwen3vl_edge.messages import Content, Message
+
+__all__ = ["ChatTemplate", "Part", "TextPart", "VisionPart"]
+
+_PICTURE_TRIPLE = "<|vision_start|><|image_pad|><|vision_end|>"
+_CLIP_TRIPLE = "<|vision_start|><|video_pad|><|vision_end|>"
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """Text to tokenize; special tokens in it are honoured only where `parse_special` is set."""
+
+    text: str
+    parse_special: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class VisionPart:
+    """One picture (one frame) or one moment of a clip (two); the engine adds start and end tokens."""
+
+    frames: tuple[Pixels] | tuple[Pixels, Pixels]
+
+
+Part = TextPart | VisionPart
+
+
+class ChatTemplate:
+    """The chat template of a checkpoint, compiled once.
+
+    Args:
+        source: Jinja source, as in ``tokenizer.chat_template`` of a GGUF file.
+        special_tokens: Every added token of the vocabulary, as text.
+
+    Raises:
+        PromptError: The template does not compile.
+    """
+
+    def __init__(self, source: str, special_tokens: Sequence[str]) -> None:
+        try:
+            self._template = _environment().from_string(source)
+        except TemplateError as error:
+            raise PromptError(f"the model's chat template does not compile: {error}") from error
+        by_length = sorted(special_tokens, key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, by_length)) or r"(?!)")
+
+    def parts(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> tuple[Part, ...]:
+        """Render `messages`, ready for the engine.
+
+        Raises:
+            PromptError: The template refuses the messages or drops a picture or clip.
+        """
+        shield = _Shield(self._special, messages)
+        try:
+            rendered = self._template.render(
+                messages=[shield.template_message(message) for message in messages],
+                add_generation_prompt=add_generation_prompt,
+                tools=None,
+            )
+        except TemplateError as error:
+            raise PromptError(f"the model's chat template refuses the messages: {error}") from error
+        media = [item for message in messages for item in message.content if not isinstance(item, str)]
+        return tuple(_joined(_split(rendered, shield, media)))
+
+
+class _Shield:
+    """Takes special tokens out of the messages' text and knows what stood where."""
+
+    def __init__(self, special: re.Pattern[str], messages: Sequence[Message]) -> None:
+        self._special = special
+        self._literals: list[str] = []
+        texts = [item for message in messages for item in message.content if isinstance(item, str)]
+        self._fence = "\ue000"  # private use; grows until no text holds it
+        while any(self._fence in text for text in texts):
+            self._fence += "\ue000"
+        self.mark = re.compile(f"{self._fence}([0-9]+);")
+
+    def template_message(self, message: Message) -> dict[str, object]:
+        """Give `message` in the form that Hugging Face chat templates read."""
+        return {"role": message.role, "content": list(self._items(message.content))}
+
+    def literal(self, mark: re.Match[str]) -> str:
+        """Give the text that `mark` stands for."""
+        return self._literals[int(mark[1])]
+
+    def _items(self, content: Sequence[Content]) -> Iterator[dict[str, str]]:
+        # Neighbouring texts are joined first: a token must not be assembled from two of them.
+        for is_text, group in groupby(content, key=lambda item: isinstance(item, str)):
+            if is_text:
+                text = unicodedata.normalize("NFC", "".join(map(str, group)))  # as the tokenizer does
+                yield {"type": "text", "text": self._special.sub(self._hide, text)}
+            else:
+                yield from ({"type": "image" if isinstance(item, Picture) else "video"} for item in group)
+
+    def _hide(self, match: re.Match[str]) -> str:
+        self._literals.append(match[0])
+        return f"{self._fence}{len(self._literals) - 1};"
+
+
+def _split(rendered: str, shield: _Shield, media: Sequence[Content]) -> Iterator[Part]:
+    """Cut a rendered prompt at its vision triples and shielded tokens."""
+    triples = f"{re.escape(_PICTURE_TRIPLE)}|{re.escape(_CLIP_TRIPLE)}"
+    remaining = iter(media)
+    end = 0
+    for found in re.finditer(f"(?P<triple>{triples})|{shield.mark.pattern}", rendered):
+        yield TextPart(rendered[end : found.start()])
+        end = found.end()
+        if found["triple"]:
+            yield from _vision(next(remaining, None), found["triple"])
+        elif mark := shield.mark.fullmatch(found[0]):
+            literal = shield.literal(mark)
+            yield TextPart(literal[:1], parse_special=False)
+            yield TextPart(literal[1:], parse_special=False)
+    yield TextPart(rendered[end:])
+    if next(remaining, None) is not None:
+        raise PromptError("the model's chat template leaves out a picture or clip of the messages")
+
+
+def _vision(item: Content | None, triple: str) -> Iterator[Part]:
+    if isinstance(item, Picture) and triple == _PICTURE_TRIPLE:
+        yield VisionPart((item.pixels,))
+    elif isinstance(item, Clip) and triple == _CLIP_TRIPLE:
+        for stamp, pair in zip(item.plan.stamps_s, item.pairs, strict=True):
+            yield TextPart(f"<{stamp:.1f} seconds>")
+            yield VisionPart(pair)
+    else:
+        raise PromptError("the model's chat template shows a picture or clip that is not in the messages")
+
+
+def _joined(parts: Iterator[Part]) -> Iterator[Part]:
+    """Join neighbouring texts that are parsed alike, so that words are tokenized whole; drop empty ones."""
+    held = ""
+    for part in parts:
+        if isinstance(part, TextPart) and part.parse_special:
+            held += part.text
+            continue
+        if held:
+            yield TextPart(held)
+            held = ""
+        if not isinstance(part, TextPart) or part.text:
+            yield part
+    if held:
+        yield TextPart(held)
+
+
+def _environment() -> Environment:
+    """Give the Jinja of transformers 5.23, ``utils/chat_template_utils.py``: sandboxed, same filters."""
+    environment = ImmutableSandboxedEnvironment(  # noqa: S701 -- prompts are no HTML
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = lambda fmt: datetime.now().astimezone().strftime(fmt)
+    return environment
+
+
+def _to_json(value: object, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _raise_exception(message: str) -> None:
+    raise TemplateError(message)
