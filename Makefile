@@ -1,0 +1,65 @@
+# Everything a newcomer or CI runs. `make help` lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ROOMS := qwen3vl_edge converters quant cli
+.DEFAULT_GOAL := help
+
+.PHONY: help setup setup-parity demo test check parity bench golden demo-model samples wheel clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(VENV)/.python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# llama.cpp is built first, for this CPU; the dependencies that follow then find it installed.
+$(VENV)/.installed: pyproject.toml tools/setup_native.py | $(VENV)/.python
+	$(BIN)/python tools/setup_native.py
+	$(BIN)/pip install --quiet -e '.[dev]'
+	$(BIN)/python tools/setup_native.py --verify
+	@touch $@
+
+setup: $(VENV)/.installed ## Make .venv: a sound llama.cpp, the package, the development tools
+
+$(VENV)/.parity: $(VENV)/.installed
+	$(BIN)/pip install --quiet -e '.[dev,parity]'
+	$(BIN)/python tools/oracle.py
+	@touch $@
+
+setup-parity: $(VENV)/.parity ## Also install the reference implementation and llama.cpp's converter
+
+demo: setup ## Convert, quantize and question the carried demo model
+	@tools/demo.sh
+
+test: setup ## Run the tests
+	$(BIN)/pytest -q
+
+check: setup ## Lint, types, layers: what CI checks beside the tests
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+parity: setup-parity ## Compare with transformers and with llama.cpp's converter
+	$(BIN)/pytest -q -m parity
+
+bench: setup-parity ## Measure speed and memory against the peers
+	$(BIN)/python -m tools.bench
+
+golden: setup-parity ## Write the golden files anew, from the oracles
+	$(BIN)/python -m tools.goldens
+
+demo-model: setup-parity ## Train the demo model (hours; goes on where it stopped)
+	$(BIN)/python -m tools.demo_model.train --resume
+
+samples: setup-parity ## Draw the sample folder anew
+	$(BIN)/python -m tools.demo_model.samples
+
+wheel: setup ## Build the wheel into dist/
+	$(BIN)/python -m build --wheel
+
+clean: ## Remove what was built, but not .venv
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

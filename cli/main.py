@@ -1,0 +1,71 @@
+"""The command `qwen3vl-edge`: its sub-commands, and the one place where errors become exit codes."""
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from qwen3vl_edge.cli.ask import ask
+from qwen3vl_edge.cli.caption import caption
+from qwen3vl_edge.cli.convert import convert
+from qwen3vl_edge.cli.inspect import inspect
+from qwen3vl_edge.errors import EdgeError, UsageError
+
+__all__ = ["app", "run"]
+
+_USAGE = 2
+_FAILURE = 1
+
+app = typer.Typer(
+    name="qwen3vl-edge",
+    help="Convert, quantize and run Qwen3-VL on your own machine, through llama.cpp.",
+    epilog="MODEL is a folder that `convert` wrote, a GGUF file with its projector beside it, or `demo`, "
+    "the small model that comes along.  Try: qwen3vl-edge ask demo 'What color is the circle?' -i PICTURE",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 -- slow, and only needed here
+
+        sys.stdout.write(f"qwen3vl-edge {version('qwen3vl-edge')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show llama.cpp's own log.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    logging.basicConfig(format="qwen3vl-edge: %(levelname)s: %(message)s", level=logging.WARNING)
+    native = logging.getLogger("qwen3vl_edge.native")
+    native.setLevel(logging.DEBUG if verbose else logging.CRITICAL)
+
+
+for _command in (ask, caption, convert, inspect):
+    app.command()(_command)
+
+
+def run() -> None:
+    """Run the command; errors become one line on stderr and exit code 1, or 2 for a wrong call."""
+    try:
+        app()
+    except EdgeError as error:
+        _exit(str(error), _USAGE if isinstance(error, UsageError) else _FAILURE)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        _exit(f"{error.strerror or error}{where}", _FAILURE)
+    except MemoryError:
+        _exit("out of memory; close other programs, or use a smaller model or type", _FAILURE)
+
+
+def _exit(message: str, code: int) -> None:
+    sys.stderr.write(f"qwen3vl-edge: error: {message}\n")
+    sys.exit(code)

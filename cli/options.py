@@ -1,0 +1,88 @@
+"""Arguments and options that several commands share, and what they turn into."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:  # the commands must start fast: nothing heavy is imported before it is needed
+    from qwen3vl_edge.bundle import Bundle
+    from qwen3vl_edge.progress import Progress
+    from qwen3vl_edge.runtime.llama_engine import LlamaEngine
+    from qwen3vl_edge.sampling import Sampling
+
+__all__ = [
+    "Context",
+    "Json",
+    "MaxTokens",
+    "Mmproj",
+    "Model",
+    "Seed",
+    "Temperature",
+    "Threads",
+    "TopK",
+    "TopP",
+    "find_model",
+    "open_engine",
+    "sampling",
+]
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Bundle folder, GGUF file, or `demo`.", show_default=False)
+]
+Mmproj = Annotated[
+    Path | None,
+    typer.Option("--mmproj", help="Projector file, where it does not lie beside the model.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Temperature = Annotated[
+    float | None, typer.Option(help="Randomness; 0 is greedy.  [default: the model's]", show_default=False)
+]
+TopP = Annotated[
+    float | None,
+    typer.Option(help="Keep the likeliest tokens up to this sum.  [default: the model's]", show_default=False),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option(help="Keep this many likeliest tokens.  [default: the model's]", show_default=False),
+]
+Seed = Annotated[int | None, typer.Option(help="Makes sampling repeatable.", show_default=False)]
+MaxTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
+Context = Annotated[
+    int | None,
+    typer.Option("--ctx", min=256, help="Context in tokens.  [default: what is needed]", show_default=False),
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads.  [default: all cores]", show_default=False)
+]
+
+
+def find_model(name: str, mmproj: Path | None, progress: "Progress") -> "Bundle":
+    """Give the bundle that MODEL names."""
+    from qwen3vl_edge.bundle import find_bundle  # noqa: PLC0415
+    from qwen3vl_edge.demo import DEMO_NAME, demo_bundle  # noqa: PLC0415
+    from qwen3vl_edge.paths import user_cache_dir  # noqa: PLC0415
+
+    if name == DEMO_NAME:
+        return demo_bundle(user_cache_dir(), progress)
+    return find_bundle(Path(name), mmproj)
+
+
+def open_engine(
+    name: str, mmproj: Path | None, n_ctx: int | None, n_threads: int | None, progress: "Progress"
+) -> "LlamaEngine":
+    """Open the model that MODEL names."""
+    from qwen3vl_edge.runtime.llama_engine import LlamaEngine  # noqa: PLC0415
+
+    bundle = find_model(name, mmproj, progress)
+    return LlamaEngine(bundle, n_ctx=n_ctx, n_threads=n_threads)
+
+
+def sampling(
+    defaults: "Sampling", temperature: float | None, top_p: float | None, top_k: int | None, seed: int | None
+) -> "Sampling":
+    """Give the model's `defaults` with the options laid over them."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    given = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "seed": seed}
+    return replace(defaults, **{name: value for name, value in given.items() if value is not None})

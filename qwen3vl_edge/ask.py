@@ -1,0 +1,37 @@
+"""One question about any number of pictures and clips."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from qwen3vl_edge.images import load_picture
+from qwen3vl_edge.messages import Content, Message
+from qwen3vl_edge.runtime.engine import Engine, Event, GenerateOptions
+
+__all__ = ["ask"]
+
+
+def ask(
+    engine: Engine,
+    question: str,
+    options: GenerateOptions,
+    *,
+    pictures: Sequence[Path] = (),
+    clips: Sequence[Path] = (),
+    system: str | None = None,
+) -> Iterator[Event]:
+    """Ask `question` about `pictures` and `clips`, shown in this order and before the question.
+
+    Raises:
+        MediaError: A picture or clip cannot be read.
+        PromptError: The model's chat template refuses the messages.
+        ContextFullError: The prompt does not fit.
+        EngineError: The native library failed.
+    """
+    content: list[Content] = [load_picture(path, engine.info.image_limits) for path in pictures]
+    if clips:
+        from qwen3vl_edge.video import load_clip  # noqa: PLC0415 -- OpenCV loads slowly; only clips need it
+
+        content += [load_clip(path, engine.info.video_limits) for path in clips]
+    messages = [] if system is None else [Message("system", (system,))]
+    messages.append(Message("user", (*content, question)))
+    return engine.generate(engine.info.template.parts(messages), options)

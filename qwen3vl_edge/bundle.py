@@ -1,0 +1,123 @@
+"""A bundle: the language model, the projector that belongs to it, and what is known of both."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qwen3vl_edge.errors import GGUFError, UsageError
+from qwen3vl_edge.gguf_info import GGUFInfo
+from qwen3vl_edge.manifest import MANIFEST_NAME, Manifest
+
+__all__ = ["Bundle", "find_bundle", "verify_pair"]
+
+_PROJECTOR_PREFIX = "mmproj-"
+_TEXT_ARCHITECTURES = ("qwen3vl", "qwen3vlmoe")
+_PROJECTOR_TYPE = "qwen3vl_merger"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified pair of GGUF files; `manifest` is None for files that others have made."""
+
+    folder: Path
+    model: Path
+    projector: Path
+    manifest: Manifest | None
+
+
+def find_bundle(path: Path, projector: Path | None = None) -> Bundle:
+    """Find and verify the pair that `path` means: a folder, or a language model as a GGUF file.
+
+    In a folder the manifest decides; without one there must be one model and one ``mmproj-*.gguf``.
+    Beside a file, the projector is the manifest's, else the one of the same name
+    (``NAME-TYPE.gguf``, ``mmproj-NAME-TYPE.gguf``), else the only one. `projector` overrules all.
+
+    Raises:
+        UsageError: `path` does not exist, or it is not clear which files are meant.
+        GGUFError: a file is damaged or missing, or the two do not belong together.
+
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder; give a bundle folder or a GGUF file")
+    folder = path if path.is_dir() else path.parent
+    manifest = _manifest_for(folder, path)
+    if manifest is not None:
+        model, beside = folder / manifest.file("model").name, folder / manifest.file("projector").name
+    else:
+        model = path if path.is_file() else _only_model(folder)
+        beside = projector or _projector_for(model)
+    bundle = Bundle(folder, model, projector or beside, manifest)
+    verify_pair(GGUFInfo.read(bundle.model), GGUFInfo.read(bundle.projector))
+    return bundle
+
+
+def verify_pair(model: GGUFInfo, projector: GGUFInfo) -> None:
+    """Check that the projector's output is what the language model takes in.
+
+    Raises:
+        GGUFError: naming the first thing that does not fit.
+
+    """
+    if model.architecture not in _TEXT_ARCHITECTURES:
+        raise GGUFError(
+            f"{model.path}: architecture is {model.architecture!r}, a Qwen3-VL language model "
+            f"({' or '.join(_TEXT_ARCHITECTURES)}) is expected"
+        )
+    if projector.architecture != "clip" or projector.text("clip.projector_type") != _PROJECTOR_TYPE:
+        raise GGUFError(f"{projector.path}: not a Qwen3-VL projector (clip with {_PROJECTOR_TYPE})")
+    pairs = (
+        (
+            "embedding length",
+            model.integer(f"{model.architecture}.embedding_length"),
+            projector.integer("clip.vision.projection_dim"),
+        ),
+        (
+            "number of DeepStack layers",
+            model.integer(f"{model.architecture}.n_deepstack_layers"),
+            sum(1 for flag in projector.array("clip.vision.is_deepstack_layers") if flag),
+        ),
+    )
+    for what, expected, found in pairs:
+        if expected != found:
+            raise GGUFError(
+                f"{projector.path}: does not belong to {model.path.name}: {what} is {found}, "
+                f"the language model has {expected}"
+            )
+
+
+def _manifest_for(folder: Path, path: Path) -> Manifest | None:
+    """Read the folder's manifest if it speaks of `path`, and check that its files are there, whole."""
+    if not (folder / MANIFEST_NAME).is_file():
+        return None
+    manifest = Manifest.read(folder)
+    if path.is_file() and path.name != manifest.file("model").name:
+        return None
+    for file in manifest.files:
+        found = (folder / file.name).stat().st_size if (folder / file.name).is_file() else None
+        if found != file.size_bytes:
+            state = "is missing" if found is None else f"has {found} bytes instead of {file.size_bytes}"
+            raise GGUFError(f"{folder / file.name}: {state}; convert again")
+    return manifest
+
+
+def _only_model(folder: Path) -> Path:
+    models = [file for file in sorted(folder.glob("*.gguf")) if not file.name.startswith(_PROJECTOR_PREFIX)]
+    if not models:
+        raise UsageError(f"{folder}: no language model (*.gguf) in this folder; convert a checkpoint first")
+    if len(models) > 1:
+        raise UsageError(f"{folder}: several models, name one: {', '.join(file.name for file in models)}")
+    return models[0]
+
+
+def _projector_for(model: Path) -> Path:
+    if model.name.startswith(_PROJECTOR_PREFIX):
+        raise UsageError(f"{model}: this is a projector; give the language model, and this with --mmproj")
+    beside = sorted(model.parent.glob(f"{_PROJECTOR_PREFIX}*.gguf"))
+    base = model.stem.rpartition("-")[0] or model.stem  # NAME-TYPE without the type
+    same_name = [file for file in beside if file.name.startswith(f"{_PROJECTOR_PREFIX}{base}-")]
+    candidates = same_name or beside
+    if not candidates:
+        raise UsageError(f"{model}: no projector (mmproj-*.gguf) beside it; name one with --mmproj")
+    if len(candidates) > 1:
+        names = ", ".join(file.name for file in candidates)
+        raise UsageError(f"{model}: several projectors beside it, choose with --mmproj: {names}")
+    return candidates[0]

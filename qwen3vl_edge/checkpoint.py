@@ -1,0 +1,168 @@
+"""The tensors of a Hugging Face checkpoint: names, shapes and dtypes now, values when asked for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3vl_edge.errors import CheckpointError, UsageError, join_problems
+from qwen3vl_edge.json_fields import read_object
+from qwen3vl_edge.safetensors_header import HeaderEntry, read_header
+
+__all__ = ["Checkpoint", "Stored", "TensorRef", "to_float32"]
+
+INDEX_NAME = "model.safetensors.index.json"
+SINGLE_NAME = "model.safetensors"
+_INDEX_LIMIT_BYTES = 64 << 20
+
+Stored = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float16] | NDArray[np.float32]
+"""Values as stored: float32, float16, bfloat16 as its 16 bits, eight-bit floats as bytes."""
+
+_STORED_DTYPES: dict[str, type[np.generic]] = {
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": np.uint16,
+    "F8_E4M3": np.uint8,
+}
+
+
+def to_float32(stored: Stored, dtype: str) -> NDArray[np.float32]:
+    """Give stored values of safetensors `dtype` (F32, F16 or BF16) as float32; exact."""
+    if dtype == "BF16":
+        return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return stored.astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRef:
+    """One tensor in a safetensors file; `shape` is row-major, the last dimension contiguous."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    path: Path
+    offset: int
+    nbytes: int
+
+    def read(self) -> Stored:
+        """Read the whole tensor, shaped, in the stored dtype."""
+        return self._read(0, self.nbytes).reshape(self.shape)
+
+    def float32(self) -> NDArray[np.float32]:
+        """Read the whole tensor as float32."""
+        return to_float32(self.read(), self.dtype)
+
+    def chunks(self, limit_bytes: int) -> Iterator[Stored]:
+        """Read blocks of whole rows (first dimension), each of about `limit_bytes` or one row."""
+        rows = self.shape[0] if self.shape else 1
+        row_bytes = self.nbytes // max(rows, 1)
+        step = max(1, limit_bytes // max(row_bytes, 1))
+        for start in range(0, rows, step):
+            n_rows = min(step, rows - start)
+            yield self._read(start * row_bytes, n_rows * row_bytes).reshape(n_rows, *self.shape[1:])
+
+    def _read(self, start: int, nbytes: int) -> Stored:
+        """Read into a fresh buffer: unlike mapped pages it is gone as soon as the caller drops it."""
+        buffer = np.empty(nbytes, dtype=np.uint8)
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                file.seek(self.offset + start)
+                got = _read_into(file, buffer.data)
+        except OSError as failure:
+            raise CheckpointError(
+                f"{self.path}: {self.name!r} cannot be read ({failure.strerror})"
+            ) from failure
+        if got != nbytes:
+            raise CheckpointError(f"{self.path}: the file ended within {self.name!r}")
+        return buffer.view(_STORED_DTYPES[self.dtype])
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """All tensors of a checkpoint folder, in the order in which the files hold them."""
+
+    folder: Path
+    shards: tuple[Path, ...]
+    tensors: tuple[TensorRef, ...]
+
+    @classmethod
+    def open(cls, folder: Path) -> "Checkpoint":
+        """Read index and headers of `folder`, one file or many, and check that they agree.
+
+        Raises:
+            UsageError: `folder` is not a checkpoint folder.
+            CheckpointError: missing files, names that index and files do not share, faulty headers.
+
+        """
+        index_path = folder / INDEX_NAME
+        weight_map = _weight_map(index_path) if index_path.exists() else None
+        names = [SINGLE_NAME] if weight_map is None else sorted(set(weight_map.values()))
+        if not (folder / "config.json").is_file() or (
+            weight_map is None and not (folder / SINGLE_NAME).is_file()
+        ):
+            raise UsageError(
+                f"{folder}: not a checkpoint folder; looked for config.json and {SINGLE_NAME} or {INDEX_NAME}"
+            )
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise CheckpointError(
+                f"{folder}: the index names files that are not there: {join_problems(missing)}"
+            )
+        headers = {name: read_header(folder / name) for name in names}
+        _check_names(folder, headers, weight_map)
+        refs = [
+            TensorRef(entry.name, entry.dtype, entry.shape, folder / name, entry.offset, entry.nbytes)
+            for name in names
+            for entry in headers[name]
+        ]
+        return cls(folder, tuple(folder / name for name in names), tuple(refs))
+
+
+def _weight_map(path: Path) -> dict[str, str]:
+    """Read ``weight_map`` (tensor name -> file name) of an index; file names are plain names."""
+    value = read_object(path, _INDEX_LIMIT_BYTES, CheckpointError).get("weight_map")
+    if not isinstance(value, dict) or not value:
+        raise CheckpointError(f"{path}: weight_map is missing or empty")
+    faults = [
+        f"{path}: weight_map names {file!r:.80}, a file name ending in .safetensors is expected"
+        for file in {str(file) for file in value.values()}
+        if Path(file).name != file or not file.endswith(".safetensors")
+    ]
+    if faults:
+        raise CheckpointError(join_problems(faults))
+    return {name: str(file) for name, file in value.items()}
+
+
+def _check_names(
+    folder: Path, headers: dict[str, list[HeaderEntry]], weight_map: dict[str, str] | None
+) -> None:
+    held: dict[str, str] = {}
+    faults = []
+    for file, entries in headers.items():
+        for entry in entries:
+            if entry.name in held:
+                faults.append(f"{entry.name!r} stands in both {held[entry.name]} and {file}")
+            held[entry.name] = file
+    for name, file in sorted((weight_map or {}).items()):
+        if held.get(name) != file:
+            faults.append(f"{name!r} is not in {file}, where the index puts it")
+    if weight_map is not None:
+        faults += [
+            f"{name!r} of {file} is not in the index" for name, file in held.items() if name not in weight_map
+        ]
+    if faults:
+        raise CheckpointError(f"{folder}: {join_problems(faults)}")
+
+
+def _read_into(file: FileIO, buffer: memoryview) -> int:
+    """Fill `buffer` as far as the file goes; a raw read may stop early (2 GiB on Linux)."""
+    filled = 0
+    while filled < len(buffer):
+        got = file.readinto(buffer[filled:])
+        if not got:
+            break
+        filled += got
+    return filled

@@ -1,0 +1,186 @@
+"""A read-only summary of a GGUF file: metadata and tensor table, checked against the file's size."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from qwen3vl_edge.errors import GGUFError, join_problems
+from qwen3vl_edge.ggml_types import FILE_TYPES, TYPES_BY_ID, TensorType
+from qwen3vl_edge.gguf_format import ALIGNMENT, MAGIC, GGUFArray, HeaderReader, Scalar, Value, ValueType
+
+__all__ = ["GGUFArray", "GGUFInfo", "GGUFTensor"]
+
+_VERSIONS = (2, 3)
+_MAX_DIMENSIONS = 4  # GGML_MAX_DIMS
+_MAX_ELEMENTS = 2**62
+# The least that one entry takes: a key of length 0 with a one-byte value; a tensor without dimensions.
+_LEAST_VALUE_BYTES, _LEAST_TENSOR_BYTES = 8 + 4 + 1, 8 + 4 + 4 + 8
+
+
+@dataclass(frozen=True, slots=True)
+class GGUFTensor:
+    """One tensor; `shape` row-major as in numpy (GGUF stores it reversed), `offset` from the file's start."""
+
+    name: str
+    type_name: str
+    shape: tuple[int, ...]
+    offset: int
+    nbytes: int
+
+    @property
+    def n_elements(self) -> int:
+        """Return the number of values."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class GGUFInfo:
+    """What a GGUF file says about itself."""
+
+    path: Path
+    version: int
+    size_bytes: int
+    metadata: Mapping[str, Value]
+    tensors: tuple[GGUFTensor, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> "GGUFInfo":
+        """Read the header of `path`; arrays in the metadata stay in the file until asked for.
+
+        Raises:
+            GGUFError: not a GGUF file, damaged, truncated, or with tensors outside the file.
+
+        """
+        with HeaderReader(path) as reader:
+            version = _version(reader)
+            n_tensors, n_values = reader.unsigned(), reader.unsigned()
+            if n_tensors * _LEAST_TENSOR_BYTES + n_values * _LEAST_VALUE_BYTES > reader.size:
+                raise GGUFError(f"{path}: {n_tensors} tensors and {n_values} values do not fit the file")
+            metadata = _metadata(reader, n_values)
+            tensors = _tensors(reader, n_tensors, _alignment(path, metadata))
+            return cls(path, version, reader.size, metadata, tensors)
+
+    @property
+    def architecture(self) -> str:
+        """Return general.architecture: qwen3vl, qwen3vlmoe or clip for the files of this project."""
+        return self.text("general.architecture")
+
+    @property
+    def file_type(self) -> str | None:
+        """Return the name of general.file_type ("mostly" this type), None when it is absent or unknown."""
+        code = self.metadata.get("general.file_type")
+        return FILE_TYPES.get(code) if isinstance(code, int) else None
+
+    @property
+    def n_parameters(self) -> int:
+        """Return the number of values in all tensors."""
+        return sum(tensor.n_elements for tensor in self.tensors)
+
+    def text(self, key: str) -> str:
+        """Return a string of the metadata.
+
+        Raises:
+            GGUFError: it is absent or of another type; so for the other accessors.
+
+        """
+        value = self.metadata.get(key)
+        if not isinstance(value, str):
+            raise self._lacks(key, "a string")
+        return value
+
+    def integer(self, key: str) -> int:
+        """Return an integer of the metadata."""
+        value = self.metadata.get(key)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self._lacks(key, "an integer")
+        return value
+
+    def number(self, key: str) -> float:
+        """Return a number of the metadata."""
+        value = self.metadata.get(key)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise self._lacks(key, "a number")
+        return float(value)
+
+    def array(self, key: str) -> list[Scalar]:
+        """Read an array of the metadata."""
+        value = self.metadata.get(key)
+        if not isinstance(value, GGUFArray):
+            raise self._lacks(key, "an array")
+        return value.values()
+
+    def _lacks(self, key: str, wanted: str) -> GGUFError:
+        found = "is missing" if key not in self.metadata else f"is not {wanted}"
+        return GGUFError(f"{self.path}: {key} {found}; the file was not written for this model family")
+
+
+def _version(reader: HeaderReader) -> int:
+    if reader.size < len(MAGIC) or reader.take(len(MAGIC)) != MAGIC:
+        raise GGUFError(f"{reader.path}: not a GGUF file (it does not begin with GGUF)")
+    version = reader.unsigned(ValueType.UINT32)
+    if version not in _VERSIONS:
+        known = " and ".join(map(str, _VERSIONS))
+        raise GGUFError(f"{reader.path}: GGUF version {version} is not supported, only {known}")
+    return version
+
+
+def _metadata(reader: HeaderReader, count: int) -> dict[str, Value]:
+    metadata: dict[str, Value] = {}
+    for _ in range(count):
+        key = reader.text()
+        if key in metadata:
+            raise GGUFError(f"{reader.path}: metadata key {key!r:.80} stands there twice")
+        metadata[key] = reader.value()
+    return metadata
+
+
+def _alignment(path: Path, metadata: Mapping[str, Value]) -> int:
+    value = metadata.get("general.alignment", ALIGNMENT)
+    if not isinstance(value, int) or value < 1 or value & (value - 1) or value > 1 << 20:
+        raise GGUFError(f"{path}: general.alignment is {value!r}, a power of two is expected")
+    return value
+
+
+def _tensors(reader: HeaderReader, count: int, alignment: int) -> tuple[GGUFTensor, ...]:
+    table = [_entry(reader) for _ in range(count)]
+    data_start = -(-reader.position // alignment) * alignment
+    tensors, problems, names = [], [], set()
+    for name, shape, kind, offset in table:
+        problem = _fault(shape, kind, offset, alignment, reader.size - data_start)
+        if problem or name in names:
+            problems.append(f"tensor {name!r:.80} {problem or 'stands there twice'}")
+        else:
+            tensors.append(GGUFTensor(name, kind.name, shape, data_start + offset, kind.nbytes(shape)))
+        names.add(name)
+    if problems:
+        raise GGUFError(f"{reader.path}: {join_problems(problems)}")
+    return tuple(tensors)
+
+
+def _entry(reader: HeaderReader) -> tuple[str, tuple[int, ...], TensorType, int]:
+    name, n_dims = reader.text(), reader.unsigned(ValueType.UINT32)
+    if not 1 <= n_dims <= _MAX_DIMENSIONS:
+        raise GGUFError(f"{reader.path}: tensor {name!r:.80} has {n_dims} dimensions")
+    shape = tuple(reversed([reader.unsigned() for _ in range(n_dims)]))
+    code, offset = reader.unsigned(ValueType.UINT32), reader.unsigned()
+    if code not in TYPES_BY_ID:
+        raise GGUFError(
+            f"{reader.path}: tensor {name!r:.80} has type {code}, which this version does not know"
+        )
+    return name, shape, TYPES_BY_ID[code], offset
+
+
+def _fault(
+    shape: tuple[int, ...], kind: TensorType, offset: int, alignment: int, data_bytes: int
+) -> str | None:
+    """Say what is wrong with one tensor, None if it lies whole within the `data_bytes` of the file."""
+    if not 0 < prod(shape) < _MAX_ELEMENTS:
+        return f"has the impossible shape {list(shape)}"
+    if not kind.fits(shape):
+        return f"has rows of {shape[-1]} values, which {kind.name} cannot hold"
+    if offset % alignment:
+        return f"begins at {offset}, not a multiple of {alignment}"
+    if offset + kind.nbytes(shape) > data_bytes:
+        return "lies outside the file, which is cut off or damaged"
+    return None

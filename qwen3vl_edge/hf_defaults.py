@@ -1,0 +1,146 @@
+"""What a checkpoint recommends beside its weights: sampling, and the sizes of pictures and clips."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from qwen3vl_edge.errors import CheckpointError, join_problems
+from qwen3vl_edge.json_fields import Fields, read_object
+from qwen3vl_edge.limits import ImageLimits, VideoLimits
+
+__all__ = ["PreprocessorDefaults", "SamplingDefaults"]
+
+_LIMIT_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingDefaults:
+    """generation_config.json; None where it says nothing."""
+
+    do_sample: bool | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> "SamplingDefaults":
+        """Read ``folder/generation_config.json``; all None when there is no such file.
+
+        Raises:
+            CheckpointError: every fault of the file in one line.
+
+        """
+        fields = _open(folder / "generation_config.json")
+        if fields is None:
+            return cls()
+        number = _optional_number
+        result = cls(
+            do_sample=fields.flag("do_sample") if fields.has("do_sample") else None,
+            temperature=number(fields, "temperature"),
+            top_p=number(fields, "top_p"),
+            top_k=fields.integer("top_k", least=0) if fields.has("top_k") else None,
+            min_p=number(fields, "min_p"),
+            repetition_penalty=number(fields, "repetition_penalty"),
+            presence_penalty=number(fields, "presence_penalty"),
+        )
+        _raise_if_faulty(fields)
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class PreprocessorDefaults:
+    """preprocessor_config.json and video_preprocessor_config.json.
+
+    ``mean`` and ``std`` are per RGB channel, for pixels scaled to 0..1.
+    """
+
+    image: ImageLimits
+    video: VideoLimits
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def read(cls, folder: Path, token_side_px: int = 32) -> "PreprocessorDefaults":
+        """Read both files of `folder`, with the family's values where one is absent or silent.
+
+        Raises:
+            CheckpointError: every fault of a file in one line.
+
+        """
+        image, video = _image_fields(folder), _open(folder / "video_preprocessor_config.json")
+        mean, std = _channels(image, "image_mean"), _channels(image, "image_std")
+        result = cls(
+            image=_image_limits(image, ImageLimits(factor=token_side_px)),
+            video=_video_limits(video, VideoLimits(factor=token_side_px)),
+            mean=mean,
+            std=std,
+        )
+        for fields in (image, video):
+            _raise_if_faulty(fields)
+        return result
+
+
+def _image_fields(folder: Path) -> Fields | None:
+    """Open the picture settings: preprocessor_config.json, or transformers 5's processor_config.json."""
+    fields = _open(folder / "preprocessor_config.json")
+    if fields is not None:
+        return fields
+    whole = _open(folder / "processor_config.json")
+    return whole.section("image_processor") if whole is not None and whole.has("image_processor") else None
+
+
+def _image_limits(fields: Fields | None, family: ImageLimits) -> ImageLimits:
+    if fields is None:
+        return family
+    low, high = _pixel_range(fields, family.min_pixels, family.max_pixels)
+    return replace(family, min_pixels=low, max_pixels=high)
+
+
+def _video_limits(fields: Fields | None, family: VideoLimits) -> VideoLimits:
+    if fields is None:
+        return family
+    low, high = _pixel_range(fields, family.min_pixels, family.max_pixels)
+    few, many = (
+        fields.integer("min_frames", family.min_frames),
+        fields.integer("max_frames", family.max_frames),
+    )
+    if few > many:
+        fields.fault("min_frames", f"is {few}, more than max_frames {many}")
+    fps = fields.number("fps", family.fps)
+    return replace(family, min_pixels=low, max_pixels=high, fps=fps, min_frames=few, max_frames=many)
+
+
+def _pixel_range(fields: Fields, least: int, most: int) -> tuple[int, int]:
+    """Read two areas: ``size.shortest_edge / longest_edge`` (despite the names) or ``min_pixels / max_pixels``."""
+    if fields.has("size"):
+        size = fields.section("size")
+        low, high = size.integer("shortest_edge", least), size.integer("longest_edge", most)
+    else:
+        low, high = fields.integer("min_pixels", least), fields.integer("max_pixels", most)
+    if low > high:
+        fields.fault("size", f"has a smallest area of {low} px above its largest of {high} px")
+    return low, high
+
+
+def _channels(fields: Fields | None, key: str) -> tuple[float, ...]:
+    if fields is None or not fields.has(key):
+        return (0.5, 0.5, 0.5)
+    values = fields.numbers(key)
+    if len(values) != 3:
+        fields.fault(key, f"has {len(values)} channels instead of 3")
+    return values
+
+
+def _optional_number(fields: Fields, key: str) -> float | None:
+    return fields.number(key) if fields.has(key) else None
+
+
+def _open(path: Path) -> Fields | None:
+    return Fields(read_object(path, _LIMIT_BYTES, CheckpointError), str(path)) if path.exists() else None
+
+
+def _raise_if_faulty(fields: Fields | None) -> None:
+    if fields is not None and fields.problems:
+        raise CheckpointError(join_problems(fields.problems))

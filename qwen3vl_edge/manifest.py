@@ -1,0 +1,154 @@
+"""manifest.json of a bundle: what was made, from what, by which versions."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from qwen3vl_edge.errors import GGUFError, join_problems
+from qwen3vl_edge.json_fields import Fields, read_object
+
+__all__ = ["MANIFEST_NAME", "BundleFile", "Manifest", "Role", "Source", "SourceFile", "current_versions"]
+
+MANIFEST_NAME = "manifest.json"
+FORMAT_VERSION = 1
+_LIMIT_BYTES = 16 << 20
+_DISTRIBUTIONS = ("qwen3vl-edge", "gguf", "llama-cpp-python")
+
+Role = Literal["model", "projector"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file of the checkpoint.
+
+    `sha256` covers the whole file where it is small (JSON, text); of a safetensors shard it covers
+    the header only, which fixes names, shapes and offsets without reading gigabytes again.
+    """
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the bundle comes from: the folder or identifier as the user gave it."""
+
+    location: str
+    files: tuple[SourceFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFile:
+    """One GGUF file of the bundle; `type` as on the command line, `tensor_types` counts tensors by type."""
+
+    role: Role
+    name: str
+    size_bytes: int
+    sha256: str
+    type: str
+    tensor_types: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The whole of manifest.json."""
+
+    name: str
+    source: Source
+    files: tuple[BundleFile, ...]
+    versions: Mapping[str, str]
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    format_version: int = FORMAT_VERSION
+
+    def file(self, role: Role) -> BundleFile:
+        """Return the file of this role; `read` has made sure that there is one."""
+        return next(file for file in self.files if file.role == role)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the object that manifest.json holds."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read ``folder/manifest.json``.
+
+        Raises:
+            GGUFError: every fault of the file in one line.
+
+        """
+        path = folder / MANIFEST_NAME
+        fields = Fields(read_object(path, _LIMIT_BYTES, GGUFError), str(path))
+        manifest = _manifest(fields)
+        if fields.problems:
+            raise GGUFError(join_problems(fields.problems))
+        return manifest
+
+    def write(self, path: Path) -> None:
+        """Write to `path` and make sure that it has reached the disk."""
+        with path.open("w", encoding="utf-8") as file:
+            json.dump(self.to_dict(), file, indent=2, ensure_ascii=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def current_versions() -> dict[str, str]:
+    """Return the installed versions of this package and of the two that shape its output."""
+    found = {}
+    for name in _DISTRIBUTIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _manifest(fields: Fields) -> Manifest:
+    version = fields.integer("format_version")
+    if version > FORMAT_VERSION:
+        fields.fault("format_version", f"is {version}; this program reads up to {FORMAT_VERSION}, update it")
+    source = fields.section("source")
+    files = tuple(_bundle_file(item) for item in fields.sections("files"))
+    if sorted(file.role for file in files) != ["model", "projector"]:
+        fields.fault("files", "must hold one model and one projector")
+    versions = fields.section("versions")
+    return Manifest(
+        name=fields.text("name"),
+        source=Source(
+            source.text("location"), tuple(_source_file(item) for item in source.sections("files"))
+        ),
+        files=files,
+        versions={name: versions.text(name) for name in versions.values},
+        created=fields.text("created"),
+        format_version=version,
+    )
+
+
+def _bundle_file(fields: Fields) -> BundleFile:
+    role: Role = "projector" if fields.text("role") == "projector" else "model"
+    counts = fields.section("tensor_types")
+    return BundleFile(
+        role=role,
+        name=_plain_name(fields),
+        size_bytes=fields.integer("size_bytes"),
+        sha256=fields.text("sha256"),
+        type=fields.text("type"),
+        tensor_types={name: counts.integer(name) for name in counts.values},
+    )
+
+
+def _source_file(fields: Fields) -> SourceFile:
+    return SourceFile(_plain_name(fields), fields.integer("size_bytes", least=0), fields.text("sha256"))
+
+
+def _plain_name(fields: Fields) -> str:
+    name = fields.text("name")
+    if Path(name).name != name:
+        fields.fault("name", f"is {name!r:.80}, a file name without folders is expected")
+    return name

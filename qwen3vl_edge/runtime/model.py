@@ -1,0 +1,116 @@
+"""A language model opened by llama.cpp, and its vocabulary."""
+
+import ctypes
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from qwen3vl_edge.errors import EngineError
+from qwen3vl_edge.runtime.native import library
+
+__all__ = ["TextModel"]
+
+_LONGEST_PIECE = 256
+_SPECIAL_ATTRIBUTES = (1 << 3) | (1 << 4)  # LLAMA_TOKEN_ATTR_CONTROL | _USER_DEFINED, llama.h 0c1e57098
+
+
+class TextModel:
+    """The language model of a bundle.
+
+    Args:
+        path: GGUF file.
+        extra_buffers: Let llama.cpp repack quantized weights for this CPU (``use_extra_bufts``).
+        on_progress: Called with the fraction loaded, 0 to 1.
+
+    Raises:
+        EngineError: llama.cpp refuses the file.
+    """
+
+    def __init__(
+        self, path: Path, *, extra_buffers: bool = True, on_progress: Callable[[float], None] | None = None
+    ) -> None:
+        self._llama = library().llama
+        parameters = self._llama.llama_model_default_params()
+        parameters.use_extra_bufts = extra_buffers
+        if on_progress is not None:
+            report = on_progress
+            self._progress = self._llama.llama_progress_callback(lambda done, _: report(done) or True)
+            parameters.progress_callback = self._progress
+        self.handle = self._llama.llama_model_load_from_file(str(path).encode(), parameters)
+        if not self.handle:
+            raise EngineError(f"llama.cpp cannot open {path}: {library().take_complaints()}")
+        self.vocab = self._llama.llama_model_get_vocab(self.handle)
+        self.n_vocab: int = self._llama.llama_vocab_n_tokens(self.vocab)
+        self.n_embd_inp: int = self._llama.llama_model_n_embd_inp(self.handle)
+        self.n_ctx_train: int = self._llama.llama_model_n_ctx_train(self.handle)
+
+    def close(self) -> None:
+        """Free the weights; the model is unusable afterwards."""
+        if self.handle:
+            self._llama.llama_model_free(self.handle)
+            self.handle = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def metadata(self, key: str) -> str | None:
+        """Give the value of `key` in the GGUF file as text, None where it has none."""
+        size = self._llama.llama_model_meta_val_str(self.handle, key.encode(), None, 0)
+        if size < 0:
+            return None
+        buffer = ctypes.create_string_buffer(size + 1)
+        self._llama.llama_model_meta_val_str(self.handle, key.encode(), buffer, size + 1)
+        return buffer.value.decode("utf-8", "replace")
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        """Give the token ids of `text`; nothing is added before or after."""
+        data = text.encode()
+        room = len(data) + 1  # a token is one byte at least
+        tokens = (self._llama.llama_token * room)()
+        count = self._llama.llama_tokenize(
+            self.vocab,
+            data,
+            len(data),
+            tokens,
+            room,
+            False,
+            parse_special,  # noqa: FBT003 -- C signature
+        )
+        if count < 0:
+            raise EngineError(f"the text of {len(data)} bytes cannot be tokenized; shorten it")
+        return tokens[:count]
+
+    def piece(self, token: int) -> bytes:
+        """Give the bytes that `token` stands for; control tokens stand for none."""
+        buffer = ctypes.create_string_buffer(_LONGEST_PIECE)
+        size = self._llama.llama_token_to_piece(self.vocab, token, buffer, _LONGEST_PIECE, 0, False)  # noqa: FBT003
+        if size < 0:
+            buffer = ctypes.create_string_buffer(-size)
+            size = self._llama.llama_token_to_piece(self.vocab, token, buffer, -size, 0, False)  # noqa: FBT003
+        return buffer.raw[:size]
+
+    def text(self, token: int) -> str:
+        """Give `token` as the vocabulary file spells it, control tokens included."""
+        spelled: bytes = self._llama.llama_vocab_get_text(self.vocab, token)
+        return spelled.decode("utf-8", "replace")
+
+    def ends_answer(self, token: int) -> bool:
+        """Tell whether `token` ends an answer."""
+        return bool(self._llama.llama_vocab_is_eog(self.vocab, token))
+
+    @cached_property
+    def special_tokens(self) -> tuple[str, ...]:
+        """Every added token (control and user-defined) as text."""
+        attribute = self._llama.llama_vocab_get_attr
+        return tuple(
+            self.text(token)
+            for token in range(self.n_vocab)
+            if attribute(self.vocab, token) & _SPECIAL_ATTRIBUTES
+        )

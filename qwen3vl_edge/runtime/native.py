@@ -1,0 +1,63 @@
+"""llama.cpp as loaded into this process, its log sent to `logging`."""
+
+import ctypes
+import logging
+from collections import deque
+from functools import cache
+from types import ModuleType
+
+from qwen3vl_edge.errors import EngineError
+
+__all__ = ["Library", "library"]
+
+_log = logging.getLogger("qwen3vl_edge.native")
+
+# enum ggml_log_level in ggml.h, llama.cpp 0c1e57098; CONT (5) goes on with the line before
+_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.INFO, 4: logging.WARNING}
+_CONTINUED = 5
+
+
+class Library:
+    """The two ctypes modules of llama-cpp-python, and what the native side complained about last."""
+
+    def __init__(self, llama: ModuleType, mtmd: ModuleType) -> None:
+        self.llama = llama
+        self.mtmd = mtmd
+        self._complaints: deque[str] = deque(maxlen=3)
+        self._level = logging.DEBUG
+        # the native side keeps the pointer only: the callback must live as long as this object
+        self._callback = llama.llama_log_callback(self._on_log)
+        llama.llama_log_set(self._callback, ctypes.c_void_p(0))
+        mtmd.mtmd_log_set(self._callback, ctypes.c_void_p(0))
+        mtmd.mtmd_helper_log_set(self._callback, ctypes.c_void_p(0))
+        llama.llama_backend_init()
+
+    def take_complaints(self) -> str:
+        """Give the last native error lines as one, and forget them."""
+        text = "; ".join(self._complaints)
+        self._complaints.clear()
+        return text or "llama.cpp gave no reason"
+
+    def _on_log(self, level: int, text: bytes, _user_data: object) -> None:
+        line = text.decode("utf-8", "replace").strip()
+        if level != _CONTINUED:
+            self._level = _LEVELS.get(level, logging.DEBUG)
+        if not line.strip("."):  # loading draws a row of dots
+            return
+        if self._level == logging.WARNING:
+            self._complaints.append(line)
+        _log.log(self._level, "%s", line)
+
+
+@cache
+def library() -> Library:
+    """Load llama.cpp, once.
+
+    Raises:
+        EngineError: llama-cpp-python is not installed or its libraries do not load.
+    """
+    try:
+        from llama_cpp import llama_cpp, mtmd_cpp  # noqa: PLC0415 -- loading takes long and can fail
+    except (ImportError, OSError, RuntimeError) as error:
+        raise EngineError(f"llama-cpp-python does not load ({error}); run `make setup`") from error
+    return Library(llama_cpp, mtmd_cpp)
