@@ -14,7 +14,12 @@ __all__ = ["ask"]
 
 def ask(
     model: options.Model,
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The question; - reads it from standard input.", show_default=False)],
+    prompt: Annotated[
+        str,
+        typer.Argument(
+            metavar="PROMPT", help="The question; - reads it from standard input.", show_default=False
+        ),
+    ],
     image: Annotated[
         list[Path] | None, typer.Option("-i", "--image", help="A picture; repeatable.", show_default=False)
     ] = None,

@@ -12,7 +12,10 @@ __all__ = ["caption"]
 
 def caption(
     model: options.Model,
-    path: Annotated[list[Path], typer.Argument(help="Pictures, and folders of pictures.", show_default=False)],
+    path: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH", help="Pictures, and folders of pictures.", show_default=False),
+    ],
     prompt: Annotated[str, typer.Option(help="What to ask of each picture.")] = "Describe this image.",
     system: Annotated[str | None, typer.Option(help="System prompt.", show_default=False)] = None,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Look into sub-folders too.")] = False,

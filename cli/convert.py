@@ -34,7 +34,9 @@ def convert(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Folder for the bundle.  [default: ./NAME-GGUF]", show_default=False),
+        typer.Option(
+            "-o", "--out", help="Folder for the bundle.  [default: ./NAME-GGUF]", show_default=False
+        ),
     ] = None,
     type: Annotated[
         _TextType, typer.Option("--type", case_sensitive=False, help="Type of the language model.")
@@ -56,7 +58,7 @@ def convert(
     qwen3vl-edge convert ~/models/Qwen3-VL-8B-Thinking -o out --type Q8_0 --projector-type bf16
     qwen3vl-edge convert demo -o demo-bundle --type f32 --projector-type f32 --json
     """
-    from qwen3vl_edge.cli import view
+    from qwen3vl_edge.cli import tables, view
     from qwen3vl_edge.converters import convert as convert_checkpoint
     from qwen3vl_edge.demo import CHECKPOINT, DEMO_NAME
 
@@ -71,7 +73,7 @@ def convert(
         overwrite=overwrite,
         progress=view.progress(),
     )
-    if json:
+    if json and bundle.manifest:
         view.print_json(bundle.manifest.to_dict())
     else:
-        view.bundle_written(bundle)
+        tables.show_bundle(bundle)

@@ -25,7 +25,7 @@ def inspect(
     qwen3vl-edge inspect demo
     qwen3vl-edge inspect Qwen3-VL-2B-Instruct-GGUF --json
     """
-    from qwen3vl_edge.cli import view
+    from qwen3vl_edge.cli import tables, view
     from qwen3vl_edge.demo import DEMO_NAME
     from qwen3vl_edge.inspection import inspect_path
 
@@ -34,4 +34,4 @@ def inspect(
     if json:
         view.print_json(inspection.to_dict())
     else:
-        view.inspection(inspection)
+        tables.show_inspection(inspection)

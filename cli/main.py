@@ -31,7 +31,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 -- slow, and only needed here
+        from importlib.metadata import version
 
         sys.stdout.write(f"qwen3vl-edge {version('qwen3vl-edge')}\n")
         raise typer.Exit

@@ -32,7 +32,9 @@ Model = Annotated[
 ]
 Mmproj = Annotated[
     Path | None,
-    typer.Option("--mmproj", help="Projector file, where it does not lie beside the model.", show_default=False),
+    typer.Option(
+        "--mmproj", help="Projector file, where it does not lie beside the model.", show_default=False
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Temperature = Annotated[
@@ -40,7 +42,9 @@ Temperature = Annotated[
 ]
 TopP = Annotated[
     float | None,
-    typer.Option(help="Keep the likeliest tokens up to this sum.  [default: the model's]", show_default=False),
+    typer.Option(
+        help="Keep the likeliest tokens up to this sum.  [default: the model's]", show_default=False
+    ),
 ]
 TopK = Annotated[
     int | None,
@@ -59,9 +63,9 @@ Threads = Annotated[
 
 def find_model(name: str, mmproj: Path | None, progress: "Progress") -> "Bundle":
     """Give the bundle that MODEL names."""
-    from qwen3vl_edge.bundle import find_bundle  # noqa: PLC0415
-    from qwen3vl_edge.demo import DEMO_NAME, demo_bundle  # noqa: PLC0415
-    from qwen3vl_edge.paths import user_cache_dir  # noqa: PLC0415
+    from qwen3vl_edge.bundle import find_bundle
+    from qwen3vl_edge.demo import DEMO_NAME, demo_bundle
+    from qwen3vl_edge.paths import user_cache_dir
 
     if name == DEMO_NAME:
         return demo_bundle(user_cache_dir(), progress)
@@ -72,7 +76,7 @@ def open_engine(
     name: str, mmproj: Path | None, n_ctx: int | None, n_threads: int | None, progress: "Progress"
 ) -> "LlamaEngine":
     """Open the model that MODEL names."""
-    from qwen3vl_edge.runtime.llama_engine import LlamaEngine  # noqa: PLC0415
+    from qwen3vl_edge.runtime.llama_engine import LlamaEngine
 
     bundle = find_model(name, mmproj, progress)
     return LlamaEngine(bundle, n_ctx=n_ctx, n_threads=n_threads)
@@ -82,7 +86,12 @@ def sampling(
     defaults: "Sampling", temperature: float | None, top_p: float | None, top_k: int | None, seed: int | None
 ) -> "Sampling":
     """Give the model's `defaults` with the options laid over them."""
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace
 
-    given = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "seed": seed}
-    return replace(defaults, **{name: value for name, value in given.items() if value is not None})
+    return replace(
+        defaults,
+        temperature=defaults.temperature if temperature is None else temperature,
+        top_p=defaults.top_p if top_p is None else top_p,
+        top_k=defaults.top_k if top_k is None else top_k,
+        seed=defaults.seed if seed is None else seed,
+    )

@@ -10,7 +10,7 @@ from qwen3vl_edge.runtime.engine import Engine, Event, GenerateOptions
 __all__ = ["ask"]
 
 
-def ask(
+def ask(  # noqa: PLR0913 -- the parts of one message
     engine: Engine,
     question: str,
     options: GenerateOptions,

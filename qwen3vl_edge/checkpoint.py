@@ -18,7 +18,7 @@ INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
 _INDEX_LIMIT_BYTES = 64 << 20
 
-Stored = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float16] | NDArray[np.float32]
+Stored = NDArray[np.uint8 | np.uint16 | np.float16 | np.float32]
 """Values as stored: float32, float16, bfloat16 as its 16 bits, eight-bit floats as bytes."""
 
 _STORED_DTYPES: dict[str, type[np.generic]] = {

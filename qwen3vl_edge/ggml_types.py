@@ -33,7 +33,7 @@ _TYPES = (
     TensorType("Q5_0", 6, 32, 22),
     TensorType("Q5_1", 7, 32, 24),
     TensorType("Q8_0", 8, 32, 34),
-    TensorType("Q8_1", 9, 32, 40),
+    TensorType("Q8_1", 9, 32, 36),
     TensorType("Q2_K", 10, 256, 84),
     TensorType("Q3_K", 11, 256, 110),
     TensorType("Q4_K", 12, 256, 144),

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from qwen3vl_edge.errors import MediaError
 from qwen3vl_edge.limits import ImageLimits, smart_resize
 
-__all__ = ["IMAGE_SUFFIXES", "Pixels", "Picture", "fit", "flatten", "load_picture"]
+__all__ = ["IMAGE_SUFFIXES", "Picture", "Pixels", "fit", "flatten", "load_picture", "resize"]
 
 Pixels = NDArray[np.uint8]
 """RGB, shape (height, width, 3), C order, both sides multiples of 32 px once fitted."""
@@ -33,14 +33,9 @@ class Picture:
     @cached_property
     def content_id(self) -> str:
         """Hash of the pixels: equal pictures have equal ids, whatever their files are called."""
-        return content_id(self.pixels)
-
-
-def content_id(pixels: Pixels) -> str:
-    """Hash shape and values of `pixels`, shape (H, W, 3)."""
-    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(pixels))
-    return digest.hexdigest()
+        digest = hashlib.blake2b(repr(self.pixels.shape).encode(), digest_size=16)
+        digest.update(np.ascontiguousarray(self.pixels).data)
+        return digest.hexdigest()
 
 
 def load_picture(path: Path, limits: ImageLimits) -> Picture:

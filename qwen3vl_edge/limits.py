@@ -74,7 +74,7 @@ def clip_size(n_frames: int, height: int, width: int, limits: VideoLimits) -> tu
     return _fit(n_frames, height, width, limits.factor, limits.min_pixels, frame_pixels * n_frames)
 
 
-def _fit(
+def _fit(  # noqa: PLR0913, PLR0917 -- the reference's own arguments
     n_frames: int, height: int, width: int, factor: int, min_pixels: int, max_pixels: int
 ) -> tuple[int, int]:
     if min(height, width) < 1:

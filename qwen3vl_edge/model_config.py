@@ -1,5 +1,6 @@
 """The sizes and settings of a Qwen3-VL model, as values; `qwen3vl_edge.hf_config` reads them."""
 
+import math
 from dataclasses import dataclass
 
 __all__ = ["MoEConfig", "ModelConfig", "SpecialIds", "TextConfig", "VisionConfig"]
@@ -48,8 +49,8 @@ class VisionConfig:
 
     @property
     def grid(self) -> int:
-        """Side of the square of learned positions: n_positions = grid²."""
-        return round(self.n_positions**0.5)
+        """Side of the square of learned positions: n_positions = grid², checked when read."""
+        return math.isqrt(self.n_positions)
 
     @property
     def token_side_px(self) -> int:

@@ -28,7 +28,7 @@ class _SilentTask:
 
 class _SilentProgress:
     @contextmanager
-    def task(self, description: str, total: int | None, unit: str) -> Iterator[Task]:  # noqa: ARG002
+    def task(self, description: str, total: int | None, unit: str) -> Iterator[Task]:
         yield _SilentTask()
 
 

@@ -83,10 +83,11 @@ def _raw_header(path: Path) -> tuple[bytes, int, int]:
 
 
 def _entry(fields: Fields, name: str, data_start: int) -> HeaderEntry:
+    known = len(fields.problems)
     dtype, shape = fields.text("dtype"), fields.integers("shape")
     offsets = fields.integers("data_offsets")
     begin, end = offsets if len(offsets) == 2 else (0, 0)
-    if not fields.problems:
+    if len(fields.problems) == known:
         if dtype not in ITEM_BYTES:
             fields.fault("dtype", f"is {dtype!r:.20}, which is not known")
         elif len(offsets) != 2 or begin > end:

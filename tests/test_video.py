@@ -26,7 +26,9 @@ def write_clip(path: Path, n_frames: int, fps: float = 8.0, size: tuple[int, int
 def test_frames_are_the_planned_ones(tmp_path: Path, name: str) -> None:
     clip = load_clip(write_clip(tmp_path / name, 33), LIMITS)
     assert clip.plan.indices == (0, 5, 9, 14, 18, 23, 27, 32)
-    for (first, second), a, b in zip(clip.pairs, clip.plan.indices[::2], clip.plan.indices[1::2], strict=True):
+    for (first, second), a, b in zip(
+        clip.pairs, clip.plan.indices[::2], clip.plan.indices[1::2], strict=True
+    ):
         assert first.shape == (clip.plan.height, clip.plan.width, 3)
         assert abs(float(first.mean()) - (5 * a + 10)) < 4
         assert abs(float(second.mean()) - (5 * b + 10)) < 4

@@ -31,5 +31,11 @@ def demo_bundle(cache_dir: Path, progress: Progress = SILENT) -> Bundle:
         return find_bundle(folder)
     except EdgeError:  # not there yet, or an earlier run was cut off
         return convert(
-            CHECKPOINT, folder, type="Q8_0", projector_type="f16", name=DEMO_NAME, progress=progress, overwrite=True
+            CHECKPOINT,
+            folder,
+            type="Q8_0",
+            projector_type="f16",
+            name=DEMO_NAME,
+            progress=progress,
+            overwrite=True,
         )

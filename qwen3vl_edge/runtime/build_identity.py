@@ -1,7 +1,7 @@
 """Names for "this build of llama.cpp" and "this CPU": milliseconds, so they are made before every model."""
 
 import hashlib
-import importlib.metadata
+import importlib.util
 import platform
 from collections.abc import Iterable
 from itertools import takewhile
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qwen3vl_edge.paths import native_library_dir
 
-__all__ = ["build_id", "cpu_id"]
+__all__ = ["build_id", "cpu_id", "installed_version"]
 
 CPUINFO = Path("/proc/cpuinfo")
 CPU_KEYS = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")  # x86 and Arm
@@ -26,7 +26,7 @@ def build_id() -> str:
     folder = native_library_dir()
     libraries = sorted(p for p in folder.glob("*") if "ggml" in p.name or "llama" in p.name)
     facts = [f"{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in libraries]
-    return _digest([_package_version(), *facts])
+    return _digest([installed_version() or "", *facts])
 
 
 def cpu_id() -> str:
@@ -42,11 +42,16 @@ def cpu_id() -> str:
     return _digest([platform.system(), platform.machine(), *(facts or [platform.processor()])])
 
 
-def _package_version() -> str:
-    try:
-        return importlib.metadata.version("llama-cpp-python")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+def installed_version() -> str | None:
+    """Read llama-cpp-python's version off the name of its metadata folder, or None.
+
+    `importlib.metadata` would read it too, but takes longer to import than all the rest of a start.
+    """
+    spec = importlib.util.find_spec("llama_cpp")
+    if spec is None or spec.origin is None:
+        return None
+    folders = Path(spec.origin).parent.parent.glob("llama_cpp_python-*.dist-info")
+    return next((folder.name.removesuffix(".dist-info").partition("-")[2] for folder in folders), None)
 
 
 def _digest(facts: Iterable[str]) -> str:

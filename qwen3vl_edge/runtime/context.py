@@ -67,7 +67,7 @@ class Context:
 
     def clear(self) -> None:
         """Forget everything evaluated so far."""
-        self._llama.llama_memory_clear(self._llama.llama_get_memory(self.handle), True)  # noqa: FBT003
+        self._llama.llama_memory_clear(self._llama.llama_get_memory(self.handle), True)
         self.n_cells = self.position = 0
 
     def read_tokens(self, tokens: Sequence[int]) -> None:

@@ -105,6 +105,11 @@ class LlamaEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def count(self, parts: Sequence[Part]) -> tuple[int, int]:
+        """Give the tokens of the prompt `parts`: of text (vision marks included) and of vision."""
+        prompt = self._tokenized(parts)
+        return prompt.n_text, prompt.n_vision
+
     def next_logits(self, parts: Sequence[Part]) -> NDArray[np.float32]:
         """Read the prompt `parts` and give the logits of the token after it, shape (n_vocab,)."""
         prompt = self._tokenized(parts)
@@ -208,7 +213,7 @@ def _engine_info(bundle: Bundle, model: TextModel) -> EngineInfo:
     template = model.metadata("tokenizer.chat_template")
     if template is None:
         raise EngineError(f"{bundle.model} has no chat template; convert the checkpoint again")
-    projector = GGUFInfo.read(bundle.projector).metadata
+    projector = GGUFInfo.read(bundle.projector)
     return EngineInfo(
         name=model.metadata("general.name") or bundle.model.stem,
         template=ChatTemplate(template, model.special_tokens),

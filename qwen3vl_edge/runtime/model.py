@@ -81,19 +81,19 @@ class TextModel:
             tokens,
             room,
             False,
-            parse_special,  # noqa: FBT003 -- C signature
+            parse_special,
         )
         if count < 0:
             raise EngineError(f"the text of {len(data)} bytes cannot be tokenized; shorten it")
-        return tokens[:count]
+        return list(tokens[:count])
 
     def piece(self, token: int) -> bytes:
         """Give the bytes that `token` stands for; control tokens stand for none."""
         buffer = ctypes.create_string_buffer(_LONGEST_PIECE)
-        size = self._llama.llama_token_to_piece(self.vocab, token, buffer, _LONGEST_PIECE, 0, False)  # noqa: FBT003
+        size = self._llama.llama_token_to_piece(self.vocab, token, buffer, _LONGEST_PIECE, 0, False)
         if size < 0:
             buffer = ctypes.create_string_buffer(-size)
-            size = self._llama.llama_token_to_piece(self.vocab, token, buffer, -size, 0, False)  # noqa: FBT003
+            size = self._llama.llama_token_to_piece(self.vocab, token, buffer, -size, 0, False)
         return buffer.raw[:size]
 
     def text(self, token: int) -> str:

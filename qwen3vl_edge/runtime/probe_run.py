@@ -47,19 +47,23 @@ def schedule(n_at_once: int, seed: int = 0) -> list[Batch]:
     return batches
 
 
-def probe_logits(path: Path, *, extra_buffers: bool, n_at_once: int = N_PREFILL) -> NDArray[np.float32]:
+def probe_logits(
+    path: Path, *, extra_buffers: bool, n_at_once: int = N_PREFILL, n_threads: int = 1
+) -> NDArray[np.float32]:
     """Logits of every token of the schedule, on the CPU alone: (45, vocabulary), in the order of the tokens.
+
+    More threads are slow here when the machine is busy: each of these tiny steps waits for all of them.
 
     Raises:
         EngineError: llama.cpp refused the model, the context or a batch.
     """
-    with _context(path, extra_buffers) as context:
+    with _context(path, extra_buffers, n_threads) as context:
         batches = schedule(n_at_once)
         return np.concatenate([_decode(context, batch) for batch in batches])
 
 
 @contextmanager
-def _context(path: Path, extra_buffers: bool) -> Iterator[native.llama_context_p]:
+def _context(path: Path, extra_buffers: bool, n_threads: int) -> Iterator[native.llama_context_p]:
     no_devices = (ctypes.c_void_p * 1)(None)  # an empty list: GPUs stay out of it
     options = native.llama_model_default_params()
     options.devices = ctypes.cast(no_devices, ctypes.c_void_p)
@@ -69,7 +73,7 @@ def _context(path: Path, extra_buffers: bool) -> Iterator[native.llama_context_p
     if not model:
         raise EngineError("llama.cpp does not load the probe model")
     try:
-        context = native.llama_init_from_model(model, _context_options())
+        context = native.llama_init_from_model(model, _context_options(n_threads))
         if not context:
             raise EngineError("llama.cpp does not open a context for the probe model")
         try:
@@ -80,15 +84,13 @@ def _context(path: Path, extra_buffers: bool) -> Iterator[native.llama_context_p
         native.llama_model_free(model)
 
 
-def _context_options() -> native.llama_context_params:
+def _context_options(n_threads: int) -> native.llama_context_params:
     options: native.llama_context_params = native.llama_context_default_params()
     options.n_ctx = 256  # cells, shared by all sequences
     options.n_batch = options.n_ubatch = 64
     options.n_seq_max = N_SEQUENCES
     options.kv_unified = True
-    options.n_threads = options.n_threads_batch = min(
-        2, os.cpu_count() or 1
-    )  # AMX is set up thread by thread
+    options.n_threads = options.n_threads_batch = n_threads
     return options
 
 

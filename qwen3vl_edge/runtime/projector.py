@@ -111,7 +111,7 @@ class Projector:
         try:
             parts = [self._mtmd.mtmd_input_part(None, bitmap) for bitmap in bitmaps]
             pointers = (ctypes.POINTER(self._mtmd.mtmd_input_part) * len(parts))(*map(ctypes.pointer, parts))
-            refused = self._mtmd.mtmd_tokenize_from_parts(self.handle, chunks, pointers, len(parts), False)  # noqa: FBT003
+            refused = self._mtmd.mtmd_tokenize_from_parts(self.handle, chunks, pointers, len(parts), False)
             if refused:
                 raise EngineError(f"llama.cpp cannot take the picture: {library().take_complaints()}")
             chunk = VisionChunk(chunks)

@@ -1,43 +1,70 @@
 """Limits and sampling defaults that the converter has stored in the GGUF files."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields
-from typing import TypeVar
+from collections.abc import Callable
 
+from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.limits import ImageLimits, VideoLimits
 from qwen3vl_edge.sampling import Sampling
 
 __all__ = ["image_limits", "sampling_defaults", "video_limits"]
 
-_Limits = TypeVar("_Limits", ImageLimits, VideoLimits)
 
-_SAMPLING_KEYS = {  # Sampling field: (key as gguf 0.19.0 names it, type)
-    "temperature": ("general.sampling.temp", float),
-    "top_p": ("general.sampling.top_p", float),
-    "top_k": ("general.sampling.top_k", int),
-    "repetition_penalty": ("general.sampling.penalty_repeat", float),
-}
-
-
-def image_limits(metadata: Mapping[str, object]) -> ImageLimits:
+def image_limits(projector: GGUFInfo) -> ImageLimits:
     """Read the limits of pictures from the projector's metadata; absent ones are the family's."""
-    return _limits(ImageLimits, "image", metadata)
+    stored = _Stored(projector, "image")
+    family = ImageLimits()
+    return ImageLimits(
+        min_pixels=stored.integer("min_pixels", family.min_pixels),
+        max_pixels=stored.integer("max_pixels", family.max_pixels),
+        factor=stored.factor(family.factor),
+    )
 
 
-def video_limits(metadata: Mapping[str, object]) -> VideoLimits:
+def video_limits(projector: GGUFInfo) -> VideoLimits:
     """Read the limits of clips from the projector's metadata; absent ones are the family's."""
-    return _limits(VideoLimits, "video", metadata)
+    stored = _Stored(projector, "video")
+    family = VideoLimits()
+    return VideoLimits(
+        min_pixels=stored.integer("min_pixels", family.min_pixels),
+        max_pixels=stored.integer("max_pixels", family.max_pixels),
+        fps=stored.number("fps", family.fps),
+        min_frames=stored.integer("min_frames", family.min_frames),
+        max_frames=stored.integer("max_frames", family.max_frames),
+        factor=stored.factor(family.factor),
+    )
 
 
 def sampling_defaults(metadata: Callable[[str], str | None]) -> Sampling:
     """Read the sampling defaults from the language model's metadata; absent ones are the family's."""
-    found = {name: (metadata(key), kind) for name, (key, kind) in _SAMPLING_KEYS.items()}
-    return Sampling(**{name: kind(value) for name, (value, kind) in found.items() if value is not None})
+
+    def stored(key: str, default: float) -> float:
+        value = metadata(f"general.sampling.{key}")  # keys: gguf 0.19.0, constants.py
+        return default if value is None else float(value)
+
+    family = Sampling()
+    return Sampling(
+        temperature=stored("temp", family.temperature),
+        top_p=stored("top_p", family.top_p),
+        top_k=int(stored("top_k", family.top_k)),
+        repetition_penalty=stored("penalty_repeat", family.repetition_penalty),
+    )
 
 
-def _limits(kind: type[_Limits], group: str, metadata: Mapping[str, object]) -> _Limits:
-    stored = {field.name: metadata.get(f"qwen3vl_edge.{group}.{field.name}") for field in fields(kind)}
-    patch, merge = (metadata.get(f"clip.vision.{name}") for name in ("patch_size", "spatial_merge_size"))
-    if isinstance(patch, int) and isinstance(merge, int):
-        stored["factor"] = patch * merge
-    return kind(**{name: value for name, value in stored.items() if value is not None})
+class _Stored:
+    """The numbers that the converter has stored under ``qwen3vl_edge.<group>``."""
+
+    def __init__(self, projector: GGUFInfo, group: str) -> None:
+        self._metadata = projector.metadata
+        self._group = group
+
+    def number(self, name: str, default: float) -> float:
+        value = self._metadata.get(f"qwen3vl_edge.{self._group}.{name}")
+        return value if isinstance(value, int | float) else default
+
+    def integer(self, name: str, default: int) -> int:
+        return int(self.number(name, default))
+
+    def factor(self, default: int) -> int:
+        keys = ("clip.vision.patch_size", "clip.vision.spatial_merge_size")
+        patch, merge = map(self._metadata.get, keys)
+        return patch * merge if isinstance(patch, int) and isinstance(merge, int) else default

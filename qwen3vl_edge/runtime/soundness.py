@@ -112,8 +112,10 @@ def _outcome(child: subprocess.CompletedProcess[str]) -> _Outcome:
     report = _last_object(child.stdout)
     if child.returncode == 0 and report.get("ok") is True:
         return _Outcome(None)
-    last_words = report.get("reason") or child.stderr.strip().rpartition("\n")[2] or "no output"
-    return _Outcome(f"{last_words} (exit status {child.returncode})", lasting=bool(report))
+    if isinstance(report.get("reason"), str):
+        return _Outcome(str(report["reason"]))
+    last_words = child.stderr.strip().rpartition("\n")[2] or "no output"
+    return _Outcome(f"{last_words} (exit status {child.returncode})", lasting=False)
 
 
 def _last_object(output: str) -> dict[str, object]:

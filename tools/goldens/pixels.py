@@ -41,7 +41,9 @@ def _picture(seed: int) -> dict[str, object]:
 def _clip(seed: int) -> dict[str, object]:
     random = np.random.default_rng(seed)
     n_frames = int(np.exp(random.uniform(0, math.log(40_000))))
-    fps = float(random.choice([1.0, 7.5, 12.0, 15.0, 23.976, 24.0, 25.0, 29.97, 30.0, 50.0, 59.94, 60.0, 120.0]))
+    fps = float(
+        random.choice([1.0, 7.5, 12.0, 15.0, 23.976, 24.0, 25.0, 29.97, 30.0, 50.0, 59.94, 60.0, 120.0])
+    )
     height, width = (int(side) for side in np.exp(random.uniform(math.log(20), math.log(4000), 2)))
     settings = SimpleNamespace(fps=2, num_frames=None, min_frames=4, max_frames=768)
     metadata = SimpleNamespace(total_num_frames=n_frames, fps=fps)

@@ -1,0 +1,220 @@
+"""The tokenizer files of a checkpoint, read and checked to be Qwen2's byte-level BPE.
+
+Either tokenizer.json, or vocab.json with merges.txt; beside them tokenizer_config.json (special
+tokens, chat template) and the template's own file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from qwen3vl_edge.errors import CheckpointError, join_problems
+from qwen3vl_edge.json_fields import Fields, read_object
+
+__all__ = ["QWEN2_PATTERN", "AddedToken", "RawTokenizer", "read_tokenizer"]
+
+_LIMIT_BYTES = 256 << 20  # Qwen3's tokenizer.json has 11 MB
+_TEMPLATE_LIMIT_BYTES = 4 << 20
+
+# What `tokenizer.ggml.pre = qwen2` makes llama.cpp split by (LLAMA_VOCAB_PRE_TYPE_QWEN2 in
+# src/llama-vocab.cpp), as Qwen2's and Qwen3's tokenizer.json spell it.
+QWEN2_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AddedToken:
+    """A token outside the merges."""
+
+    id: int
+    content: str
+    special: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RawTokenizer:
+    """What the files say, still in their own terms."""
+
+    vocab: Mapping[str, int]
+    merges: tuple[tuple[str, str], ...]
+    added: tuple[AddedToken, ...]
+    special_tokens: Mapping[str, str]
+    adds_tokens: Mapping[Literal["bos", "eos"], bool]
+    chat_template: str | None
+
+
+def read_tokenizer(folder: Path) -> RawTokenizer:
+    """Read the tokenizer of `folder`.
+
+    Raises:
+        CheckpointError: files missing or damaged, or not Qwen2's kind of tokenizer; every fault in one line.
+
+    """
+    config = _config(folder / "tokenizer_config.json")
+    if (folder / "tokenizer.json").is_file():
+        fields = _open(folder / "tokenizer.json")
+        _check_kind(fields)
+        model = fields.section("model")
+        vocab, merges = _vocab(model), _merges(model)
+        added = _added_list(fields)
+    elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+        fields = _open(folder / "vocab.json")
+        vocab, merges = (
+            _vocab(Fields({"vocab": fields.values}, fields.where, fields.problems)),
+            _merges_txt(folder),
+        )
+        added = []
+    else:
+        raise CheckpointError(
+            f"{folder}: no tokenizer; looked for tokenizer.json, or vocab.json and merges.txt"
+        )
+    added += [token for token in _added_map(config) if token.id not in {known.id for known in added}]
+    result = RawTokenizer(
+        vocab=vocab,
+        merges=merges,
+        added=tuple(added),
+        special_tokens=_special_tokens(config),
+        adds_tokens=_adds_tokens(config),
+        chat_template=_chat_template(folder, config),
+    )
+    problems = [*fields.problems, *config.problems]
+    if problems:
+        raise CheckpointError(join_problems(problems))
+    return result
+
+
+def _open(path: Path) -> Fields:
+    return Fields(read_object(path, _LIMIT_BYTES, CheckpointError), str(path))
+
+
+def _config(path: Path) -> Fields:
+    return _open(path) if path.is_file() else Fields({}, str(path))
+
+
+def _check_kind(fields: Fields) -> None:
+    """Note everything in tokenizer.json that llama.cpp's ``gpt2`` / ``qwen2`` would do differently."""
+    if fields.section("model").text("type") != "BPE":
+        fields.fault("model", "is not of type BPE")
+    steps = [
+        step
+        for step in _steps(fields, "pre_tokenizer", "pretokenizers")
+        if step.values.get("type") == "Split"
+    ]
+    patterns = [step.section("pattern").text("Regex") for step in steps]
+    if patterns != [QWEN2_PATTERN]:
+        fields.fault("pre_tokenizer", f"splits by {patterns!r:.120}, Qwen2's expression is expected")
+    normalizer = fields.values.get("normalizer")
+    if isinstance(normalizer, dict) and normalizer.get("type") != "NFC":
+        fields.fault("normalizer", f"is {normalizer.get('type')!r}, only NFC is supported")
+    processors = _steps(fields, "post_processor", "processors")
+    if any(step.values.get("type") != "ByteLevel" for step in processors):
+        fields.fault("post_processor", "adds tokens to the text, which Qwen3-VL's does not")
+
+
+def _steps(fields: Fields, key: str, inner: str) -> list[Fields]:
+    """Return the parts of a pipeline step, be it a Sequence or a single one."""
+    if not fields.has(key):
+        return []
+    step = fields.section(key)
+    return step.sections(inner) if step.has(inner) else [step]
+
+
+def _vocab(model: Fields) -> dict[str, int]:
+    values = model.section("vocab").values
+    vocab = {token: i for token, i in values.items() if isinstance(i, int) and not isinstance(i, bool)}
+    if len(vocab) != len(values) or not vocab:
+        model.fault("vocab", "must give each token an integer id")
+    return vocab
+
+
+def _merges(model: Fields) -> tuple[tuple[str, str], ...]:
+    """Read merges in either form: ``"a b"`` (before transformers 4.45) or ``["a", "b"]``."""
+    values = model.values.get("merges")
+    pairs = []
+    for item in values if isinstance(values, list) else ():
+        parts = item.split(" ") if isinstance(item, str) else item
+        if isinstance(parts, list) and len(parts) == 2 and all(isinstance(part, str) for part in parts):
+            pairs.append((parts[0], parts[1]))
+    if not isinstance(values, list) or len(pairs) != len(values) or not pairs:
+        model.fault("merges", "must be a list of pairs of strings")
+    return tuple(pairs)
+
+
+def _merges_txt(folder: Path) -> tuple[tuple[str, str], ...]:
+    path = folder / "merges.txt"
+    lines = _text(path, _LIMIT_BYTES).split("\n")
+    pairs = [tuple(line.split(" ")) for line in lines if line.strip() and not line.startswith("#version")]
+    merges = tuple((pair[0], pair[1]) for pair in pairs if len(pair) == 2)
+    if len(merges) != len(pairs) or not merges:
+        raise CheckpointError(f"{path}: each line must be two strings with a space between them")
+    return merges
+
+
+def _added_list(fields: Fields) -> list[AddedToken]:
+    if not fields.has("added_tokens"):
+        return []
+    return [_added(item, item.integer("id", least=0)) for item in fields.sections("added_tokens")]
+
+
+def _added_map(config: Fields) -> list[AddedToken]:
+    if not config.has("added_tokens_decoder"):
+        return []
+    decoder = config.section("added_tokens_decoder")
+    for key in decoder.values:
+        if not key.isdecimal():
+            decoder.fault(key, "is not a token id")
+    return [_added(decoder.section(key), int(key)) for key in decoder.values if key.isdecimal()]
+
+
+def _added(item: Fields, token_id: int) -> AddedToken:
+    return AddedToken(token_id, item.text("content"), item.flag("special", False))
+
+
+def _special_tokens(config: Fields) -> dict[str, str]:
+    """Read ``eos_token`` and its like: a string, or an object with ``content``."""
+    tokens = {}
+    for kind in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"):
+        value = config.values.get(f"{kind}_token")
+        content = value.get("content") if isinstance(value, dict) else value
+        if isinstance(content, str):
+            tokens[kind] = content
+    return tokens
+
+
+def _adds_tokens(config: Fields) -> dict[Literal["bos", "eos"], bool]:
+    """Say whether text begins with BOS or ends with EOS: never with Qwen's ByteLevel post-processor."""
+    if config.flag("add_bos_token", False) or config.flag("add_eos_token", False):
+        config.fault("add_bos_token", "or add_eos_token is true, which Qwen3-VL's template does not expect")
+    return {"bos": False, "eos": False}
+
+
+def _chat_template(folder: Path, config: Fields) -> str | None:
+    """Read the template from its own file, else from tokenizer_config.json (the order of transformers 5)."""
+    if (folder / "chat_template.jinja").is_file():
+        return _text(folder / "chat_template.jinja", _TEMPLATE_LIMIT_BYTES)
+    holder = _open(folder / "chat_template.json") if (folder / "chat_template.json").is_file() else config
+    value = holder.values.get("chat_template")
+    if isinstance(value, list):  # several, by name
+        value = next((item.get("template") for item in value if _is_default(item)), None)
+    if value is not None and not isinstance(value, str):
+        config.fault("chat_template", "is not a string")
+        return None
+    return value
+
+
+def _is_default(item: object) -> bool:
+    return isinstance(item, dict) and item.get("name") == "default"
+
+
+def _text(path: Path, limit_bytes: int) -> str:
+    try:
+        if path.stat().st_size > limit_bytes:
+            raise CheckpointError(f"{path}: larger than the {limit_bytes} bytes allowed for this file")
+        return path.read_text(encoding="utf-8")
+    except OSError as failure:
+        raise CheckpointError(f"{path}: cannot be read ({failure.strerror})") from failure
+    except UnicodeDecodeError as failure:
+        raise CheckpointError(f"{path}: not UTF-8 text") from failure

@@ -1,0 +1,181 @@
+"""What a GGUF file, a bundle or a checkpoint is, as one value."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import Literal
+
+from qwen3vl_edge.bundle import find_bundle
+from qwen3vl_edge.checkpoint import Checkpoint
+from qwen3vl_edge.errors import UsageError
+from qwen3vl_edge.gguf_info import GGUFInfo
+from qwen3vl_edge.hf_config import read_config
+from qwen3vl_edge.hf_defaults import PreprocessorDefaults
+from qwen3vl_edge.inspection_facts import (
+    TextFacts,
+    VisionFacts,
+    text_of_config,
+    text_of_gguf,
+    vision_of_config,
+    vision_of_gguf,
+)
+
+__all__ = ["FileSummary", "Inspection", "TextFacts", "TypeUse", "VisionFacts", "inspect_path"]
+
+
+@dataclass(frozen=True, slots=True)
+class TypeUse:
+    """How much of a file is stored in one type."""
+
+    name: str
+    n_tensors: int
+    n_parameters: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileSummary:
+    """One file; `type` is what a GGUF file mostly is, None for a shard of a checkpoint."""
+
+    name: str
+    architecture: str
+    type: str | None
+    size_bytes: int
+    n_parameters: int
+    types: tuple[TypeUse, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The whole answer; `text` or `vision` is None where the path holds only the other half."""
+
+    path: str
+    kind: Literal["gguf", "bundle", "checkpoint"]
+    name: str
+    architecture: str
+    size_bytes: int
+    n_parameters: int
+    types: tuple[TypeUse, ...]
+    files: tuple[FileSummary, ...]
+    text: TextFacts | None
+    vision: VisionFacts | None
+    manifest: dict[str, object] | None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the same as plain lists, dicts, strings and numbers."""
+        return asdict(self)
+
+
+def inspect_path(path: Path) -> Inspection:
+    """Look at a GGUF file, a bundle folder or a checkpoint folder; reads headers only.
+
+    Raises:
+        UsageError: nothing of the kind is there.
+        CheckpointError, GGUFError: what is there is damaged.
+
+    """
+    if path.is_file():
+        return _inspect_file(path)
+    if (path / "config.json").is_file():
+        return _inspect_checkpoint(path)
+    if path.is_dir():
+        return _inspect_bundle(path)
+    raise UsageError(f"{path}: no such file or folder; give a GGUF file, a bundle or a checkpoint folder")
+
+
+def _inspect_file(path: Path) -> Inspection:
+    info = GGUFInfo.read(path)
+    name = info.metadata.get("general.name")
+    summary = _summary(info)
+    return Inspection(
+        path=str(path),
+        kind="gguf",
+        name=name if isinstance(name, str) else path.stem,
+        architecture=info.architecture,
+        size_bytes=info.size_bytes,
+        n_parameters=info.n_parameters,
+        types=summary.types,
+        files=(summary,),
+        text=text_of_gguf(info),
+        vision=vision_of_gguf(info),
+        manifest=None,
+    )
+
+
+def _inspect_bundle(folder: Path) -> Inspection:
+    bundle = find_bundle(folder)
+    model, projector = GGUFInfo.read(bundle.model), GGUFInfo.read(bundle.projector)
+    files = (_summary(model), _summary(projector))
+    return Inspection(
+        path=str(folder),
+        kind="bundle",
+        name=bundle.manifest.name if bundle.manifest else model.path.stem,
+        architecture=model.architecture,
+        size_bytes=sum(file.size_bytes for file in files),
+        n_parameters=sum(file.n_parameters for file in files),
+        types=_merged(files),
+        files=files,
+        text=text_of_gguf(model),
+        vision=vision_of_gguf(projector),
+        manifest=bundle.manifest.to_dict() if bundle.manifest else None,
+    )
+
+
+def _inspect_checkpoint(folder: Path) -> Inspection:
+    config, checkpoint = read_config(folder), Checkpoint.open(folder)
+    limits = PreprocessorDefaults.read(folder, config.vision.token_side_px)
+    files = tuple(
+        _file_summary(
+            shard,
+            config.architecture,
+            None,
+            [(ref.dtype, prod(ref.shape), ref.nbytes) for ref in checkpoint.tensors if ref.path == shard],
+        )
+        for shard in checkpoint.shards
+    )
+    return Inspection(
+        path=str(folder),
+        kind="checkpoint",
+        name=folder.resolve().name,
+        architecture=config.architecture,
+        size_bytes=sum(file.size_bytes for file in files),
+        n_parameters=sum(file.n_parameters for file in files),
+        types=_merged(files),
+        files=files,
+        text=text_of_config(config),
+        vision=vision_of_config(config, limits),
+        manifest=None,
+    )
+
+
+def _summary(info: GGUFInfo) -> FileSummary:
+    tensors = [(tensor.type_name, tensor.n_elements, tensor.nbytes) for tensor in info.tensors]
+    return _file_summary(info.path, info.architecture, info.file_type, tensors)
+
+
+def _file_summary(
+    path: Path, architecture: str, file_type: str | None, tensors: Iterable[tuple[str, int, int]]
+) -> FileSummary:
+    """Sum up (type, parameters, bytes) of tensors."""
+    types = _sum([TypeUse(name, 1, n_parameters, nbytes) for name, n_parameters, nbytes in tensors])
+    n_parameters = sum(use.n_parameters for use in types)
+    return FileSummary(path.name, architecture, file_type, path.stat().st_size, n_parameters, types)
+
+
+def _merged(files: Iterable[FileSummary]) -> tuple[TypeUse, ...]:
+    return _sum([use for file in files for use in file.types])
+
+
+def _sum(uses: list[TypeUse]) -> tuple[TypeUse, ...]:
+    """Add up by type, the largest first."""
+    totals = [
+        TypeUse(
+            name,
+            sum(use.n_tensors for use in uses if use.name == name),
+            sum(use.n_parameters for use in uses if use.name == name),
+            sum(use.size_bytes for use in uses if use.name == name),
+        )
+        for name in {use.name for use in uses}
+    ]
+    return tuple(sorted(totals, key=lambda use: (-use.size_bytes, use.name)))

@@ -1,0 +1,226 @@
+"""The commands as a user calls them, on a scripted engine or the demo model; in this process."""
+
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from qwen3vl_edge.cli import options
+from qwen3vl_edge.cli.main import run
+from qwen3vl_edge.errors import EngineError
+from qwen3vl_edge.prompt import Part, TextPart, VisionPart
+from qwen3vl_edge.runtime.engine import Event, GenerateOptions
+from qwen3vl_edge.runtime.fake import ScriptedEngine
+from tests.test_video import write_clip
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Run the command with these arguments; gives exit code, stdout and stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["qwen3vl-edge", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            run()
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        code = left.value.code
+        return code if isinstance(code, int) else 0, said.out, said.err
+
+    return call
+
+
+class RecordingEngine(ScriptedEngine):
+    """A scripted engine that keeps the options too."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__(lambda _: answer)
+        self.options: list[GenerateOptions] = []
+
+    def generate(self, parts: Sequence[Part], options: GenerateOptions) -> Iterator[Event]:
+        self.options.append(options)
+        return super().generate(parts, options)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> RecordingEngine:
+    scripted = RecordingEngine("A réd\ncircle.")
+
+    @contextmanager
+    def open_engine(*_: object) -> Iterator[ScriptedEngine]:
+        yield scripted
+
+    monkeypatch.setattr(options, "open_engine", open_engine)
+    return scripted
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "red.png")
+    return tmp_path / "red.png"
+
+
+def test_ask_streams_the_answer_and_nothing_else(call: Call, engine: RecordingEngine, picture: Path) -> None:
+    assert call("ask", "demo", "What is this?", "-i", picture) == (0, "A réd\ncircle.\n", "")
+    shown = [type(part) for part in engine.prompts[0]]
+    assert shown == [TextPart, VisionPart, TextPart]
+
+
+def test_ask_shows_pictures_before_clips_before_text(
+    call: Call, engine: RecordingEngine, picture: Path, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 5)
+    code, *_ = call("ask", "demo", "Why?", "-v", clip, "-i", picture, "-i", picture, "--system", "Be brief.")
+    assert code == 0
+    frames = [len(part.frames) for part in engine.prompts[0] if isinstance(part, VisionPart)]
+    assert frames == [1, 1, 2, 2]
+    text = "".join(part.text for part in engine.prompts[0] if isinstance(part, TextPart))
+    assert text.startswith("[system]Be brief.[user]<")
+    assert text.endswith("seconds>Why?")
+
+
+def test_ask_passes_every_option_on(call: Call, engine: RecordingEngine) -> None:
+    call(
+        "ask",
+        "demo",
+        "x",
+        "--temperature",
+        0.3,
+        "--top-p",
+        0.5,
+        "--top-k",
+        7,
+        "--seed",
+        11,
+        "--max-tokens",
+        4,
+    )
+    chosen = engine.options[0]
+    assert (chosen.sampling.temperature, chosen.sampling.top_p, chosen.sampling.top_k) == (0.3, 0.5, 7)
+    assert (chosen.sampling.seed, chosen.max_tokens, chosen.n_logprobs) == (11, 4, None)
+
+
+def test_ask_takes_the_model_s_own_sampling_by_default(call: Call, engine: RecordingEngine) -> None:
+    call("ask", "demo", "x")
+    assert engine.options[0].sampling == engine.info.sampling
+
+
+def test_ask_json_is_one_object(call: Call, engine: RecordingEngine, picture: Path) -> None:
+    code, out, err = call("ask", "demo", "x", "-i", picture, "--json", "--logprobs", 1)
+    report = json.loads(out)
+    assert (code, err) == (0, "")
+    assert list(report) == ["answer", "stop_reason", "tokens", "seconds", "logprobs"]
+    assert (report["answer"], report["stop_reason"]) == ("A réd\ncircle.", "stop")
+    assert list(report["tokens"]) == ["text", "vision", "generated"]
+    assert list(report["seconds"]) == ["load", "encode", "prefill", "decode"]
+    assert len(report["logprobs"]) == report["tokens"]["generated"]
+    assert list(report["logprobs"][0]) == ["token", "id", "logprob", "top"]
+    assert list(report["logprobs"][0]["top"][0]) == ["token", "id", "logprob"]
+
+
+def test_ask_says_when_the_answer_was_cut_off(call: Call, engine: RecordingEngine) -> None:
+    code, out, err = call("ask", "demo", "x", "--max-tokens", 3)
+    assert (code, out) == (0, "A r\n")
+    assert "cut off after 3 tokens" in err
+
+
+def test_ask_reads_the_question_from_stdin(
+    call: Call, engine: RecordingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("What now?\n"))
+    call("ask", "demo", "-")
+    assert TextPart("[user]What now?") in engine.prompts[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("ask", "demo", "x", "--logprobs", "3"), "--logprobs needs --json"),
+        (("ask", "demo", " "), "question is empty"),
+        (("ask", "demo", "x", "--temperature", "-1"), "out of range: temperature"),
+        (("ask", "demo", "x", "--top-p", "0"), "out of range: top-p"),
+        (("ask", "demo", "x", "--max-tokens", "0"), "max-tokens"),
+        (("ask", "demo"), "PROMPT"),
+        (("caption", "demo"), "PATH"),
+        (("caption", "demo", "absent"), "no such file or folder: absent"),
+        (("nonsense",), "nonsense"),
+        (("ask", "demo", "x", "--nonsense"), "--nonsense"),
+    ],
+)
+def test_a_wrong_call_exits_2(
+    call: Call, engine: RecordingEngine, arguments: tuple[str, ...], said: str
+) -> None:
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "said"),
+    [
+        ("-i", "absent.png", "no such picture"),
+        ("-i", "notes.txt", "not a picture"),
+        ("-v", "absent.mp4", "no such clip"),
+        ("-v", "notes.txt", "not a clip"),
+    ],
+)
+def test_bad_media_exit_1_with_one_line(
+    call: Call, engine: RecordingEngine, tmp_path: Path, option: str, name: str, said: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("notes")
+    code, out, err = call("ask", "demo", "x", option, tmp_path / name)
+    assert (code, out) == (1, "")
+    assert err.startswith("qwen3vl-edge: error: ")
+    assert said in err
+    assert name in err
+    assert err.count("\n") == 1
+
+
+def test_a_failing_engine_exits_1(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_engine(*_: object) -> None:
+        raise EngineError("llama.cpp cannot open it")
+
+    monkeypatch.setattr(options, "open_engine", open_engine)
+    assert call("ask", "demo", "x") == (1, "", "qwen3vl-edge: error: llama.cpp cannot open it\n")
+
+
+def test_caption_prints_a_line_a_picture(call: Call, engine: RecordingEngine, picture: Path) -> None:
+    (picture.parent / "bad.png").write_bytes(b"nothing")
+    code, out, err = call("caption", "demo", picture.parent)
+    assert code == 1
+    assert out == f"{picture}: A réd circle.\n"
+    assert "bad.png" in err
+    assert "1 of 2 pictures have no caption" in err
+
+
+def test_caption_json_lines(call: Call, engine: RecordingEngine, picture: Path) -> None:
+    (picture.parent / "bad.png").write_bytes(b"nothing")
+    code, out, _ = call("caption", "demo", picture.parent, "--json", "--prompt", "Name it.")
+    bad, good = map(json.loads, out.splitlines())
+    assert code == 1
+    assert list(bad) == ["path", "error"]
+    assert good == {"path": str(picture), "caption": "A réd\ncircle."}
+    assert "[user]" in "".join(part.text for part in engine.prompts[0] if isinstance(part, TextPart))
+    assert any("Name it." in part.text for part in engine.prompts[0] if isinstance(part, TextPart))
+
+
+def test_caption_of_good_pictures_exits_0(call: Call, engine: RecordingEngine, picture: Path) -> None:
+    assert call("caption", "demo", picture)[0] == 0
+
+
+def test_version(call: Call) -> None:
+    assert call("--version")[:2] == (0, "qwen3vl-edge 0.1.0\n")
+
+
+@pytest.mark.parametrize("command", ["ask", "caption", "convert", "inspect"])
+def test_every_command_explains_itself_with_examples(call: Call, command: str) -> None:
+    code, out, _ = call(command, "--help")
+    assert code == 0
+    assert f"qwen3vl-edge {command} " in out.split("Usage:")[1].split("\n", 1)[1]

@@ -1,0 +1,81 @@
+"""The command as a process of its own: start-up, pipes, and the demo model end to end."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+PROGRAM = (sys.executable, "-c", "from qwen3vl_edge.cli.main import run; run()")
+
+
+def qwen3vl_edge(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [*PROGRAM, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['qwen3vl-edge', '--help']\n"
+        "from qwen3vl_edge.cli.main import run\n"
+        "try: run()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'cv2', 'llama_cpp', 'numpy', 'PIL', 'jinja2', 'gguf', 'rich'} & sys.modules.keys()\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("out") / "demo"
+    done = qwen3vl_edge("convert", "demo", "-o", folder, "--type", "q8_0", "--json")
+    assert done.returncode == 0, done.stderr
+    files = {file["role"]: file["name"] for file in json.loads(done.stdout)["files"]}
+    assert files == {"model": "demo-Q8_0.gguf", "projector": "mmproj-demo-F16.gguf"}
+    assert {path.name for path in folder.iterdir()} == {*files.values(), "manifest.json"}
+    return folder
+
+
+def test_convert_inspect_ask_caption(bundle: Path) -> None:
+    shown = json.loads(qwen3vl_edge("inspect", bundle, "--json").stdout)
+    assert (shown["kind"], shown["architecture"]) == ("bundle", "qwen3vl")
+
+    asked = qwen3vl_edge(
+        "ask",
+        bundle / "demo-Q8_0.gguf",
+        "Describe this image.",
+        "-i",
+        SAMPLES / "red_circle.png",
+        "--temperature",
+        0,
+    )
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert "red circle" in asked.stdout
+
+    captioned = qwen3vl_edge("caption", bundle, SAMPLES, "--json", "--temperature", 0)
+    lines = [json.loads(line) for line in captioned.stdout.splitlines()]
+    assert captioned.returncode == 1
+    failed = [Path(line["path"]).name for line in lines if "error" in line]
+    assert failed == ["truncated.jpg"]
+    assert len(lines) >= 6
+
+
+def test_a_bundle_is_not_overwritten_by_accident(bundle: Path) -> None:
+    again = qwen3vl_edge("convert", "demo", "-o", bundle, "--type", "q8_0")
+    assert again.returncode == 2
+    assert "already holds" in again.stderr
+    assert qwen3vl_edge("convert", "demo", "-o", bundle, "--type", "q8_0", "--overwrite").returncode == 0
+
+
+def test_a_reader_that_leaves_early_is_no_error(bundle: Path) -> None:
+    program = subprocess.Popen(
+        [*PROGRAM, "inspect", str(bundle)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert program.stdout is not None
+    program.stdout.close()
+    _, said = program.communicate(timeout=60)
+    assert "Traceback" not in said

@@ -1,0 +1,136 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qwen3vl_edge.bundle import Bundle
+from qwen3vl_edge.errors import ContextFullError, EngineError
+from qwen3vl_edge.prompt import TextPart, VisionPart
+from qwen3vl_edge.runtime.engine import Event, Finished, Generated, GenerateOptions
+from qwen3vl_edge.runtime.llama_engine import LlamaEngine
+from qwen3vl_edge.sampling import GREEDY, Sampling
+from tests.goldens import GOLDEN
+from tests.prompts import conversations, synthetic_clip, synthetic_picture
+
+WORST_KL = 1e-4
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_bundle: Bundle) -> Iterator[LlamaEngine]:
+    with LlamaEngine(tiny_bundle, n_threads=2) as opened:
+        yield opened
+
+
+def answer(events: Iterator[Event]) -> tuple[str, list[Generated], Finished]:
+    *generated, finished = events
+    assert isinstance(finished, Finished)
+    tokens = [event for event in generated if isinstance(event, Generated)]
+    assert len(tokens) == len(generated) == finished.tokens.generated
+    return "".join(event.text for event in tokens), tokens, finished
+
+
+@pytest.mark.parametrize("model", ["tiny", "demo"])
+def test_logits_are_those_of_the_reference(model: str, request: pytest.FixtureRequest) -> None:
+    bundle = request.getfixturevalue({"tiny": "tiny_bundle", "demo": "demo_f32"}[model])
+    golden = np.load(GOLDEN / f"logits-{model}.npz")
+    with LlamaEngine(bundle, n_threads=2) as engine:
+        for name, messages in conversations().items():
+            given = engine.next_logits(engine.info.template.parts(messages))
+            assert kl_divergence(golden[name], given) < WORST_KL, name
+            assert golden[name].argmax() == given.argmax(), name
+
+
+def kl_divergence(reference: np.ndarray, other: np.ndarray) -> float:
+    p, q = (row.astype(np.float64) - row.max() for row in (reference, other))
+    log_p, log_q = (row - np.log(np.exp(row).sum()) for row in (p, q))
+    return float((np.exp(log_p) * (log_p - log_q)).sum())
+
+
+def test_greedy_answers_and_their_logprobs_agree_with_the_logits(engine: LlamaEngine) -> None:
+    parts = engine.info.template.parts(conversations()["192x224"])
+    logits = engine.next_logits(parts)
+    _, tokens, finished = answer(engine.generate(parts, GenerateOptions(GREEDY, 5, n_logprobs=3)))
+    first = tokens[0].logprob
+    assert first is not None
+    assert first.id == first.top[0].id == int(logits.argmax())
+    expected = logits.astype(np.float64) - np.log(np.exp(logits.astype(np.float64)).sum())
+    assert [candidate.id for candidate in first.top] == np.argsort(-logits)[:3].tolist()
+    assert first.logprob == pytest.approx(expected.max(), abs=1e-3)
+    assert finished.stop_reason == "length"
+    assert finished.tokens.vision == 42
+    assert finished.seconds.encode > 0
+    assert finished.seconds.prefill > 0
+    assert finished.seconds.decode > 0
+
+
+def test_an_answer_does_not_depend_on_what_was_asked_before(engine: LlamaEngine) -> None:
+    parts = engine.info.template.parts(conversations()["two pictures"])
+    before = engine.next_logits(parts)
+    answer(
+        engine.generate(engine.info.template.parts(conversations()["clip of 12"]), GenerateOptions(GREEDY, 9))
+    )
+    assert np.array_equal(before, engine.next_logits(parts))
+
+
+def test_a_seed_makes_sampling_repeatable(engine: LlamaEngine) -> None:
+    parts = [TextPart("abc")]
+    warm = [Sampling(temperature=1.5, top_p=1, top_k=0, seed=seed) for seed in (7, 7, 8)]
+    first, again, other = (answer(engine.generate(parts, GenerateOptions(s, 30)))[0] for s in warm)
+    assert first == again != other
+
+
+def test_tokens_are_counted_as_the_prompt_has_them(engine: LlamaEngine) -> None:
+    picture, clip = synthetic_picture(1, 64, 96), synthetic_clip(1, 5)
+    frames = [VisionPart((picture.pixels,)), *(VisionPart(pair) for pair in clip.pairs)]
+    text, vision = engine.count([*frames, TextPart("<|im_end|>")])
+    assert vision == 6 + 3 * 6
+    assert text == 2 * len(frames) + 1
+
+
+def test_special_tokens_are_parsed_only_where_that_is_wanted(engine: LlamaEngine) -> None:
+    assert engine.count([TextPart("<|im_end|>")]) == (1, 0)
+    assert engine.count([TextPart("<|im_end|>", parse_special=False)])[0] > 1
+    # llama.cpp parses user-defined tokens such as <think> in any case: only splitting helps
+    halves = [TextPart("<", parse_special=False), TextPart("think>", parse_special=False)]
+    assert engine.count([TextPart("<think>")]) == (1, 0)
+    assert engine.count(halves)[0] > 1
+
+
+def test_characters_are_held_back_until_they_are_whole(engine: LlamaEngine) -> None:
+    """The tiny vocabulary is bytes: random answers are full of torn characters."""
+    options = GenerateOptions(Sampling(temperature=3, top_p=1, top_k=0, seed=3), 300)
+    text, tokens, _ = answer(engine.generate([TextPart("é")], options))
+    assert "\ufffd" in text  # torn for good: shown as such
+    assert any(event.text == "" for event in tokens)
+    text.encode()
+
+
+def test_a_prompt_longer_than_the_context_is_refused(tiny_bundle: Bundle) -> None:
+    with (
+        LlamaEngine(tiny_bundle, n_ctx=256, n_threads=2) as engine,
+        pytest.raises(ContextFullError, match="300 tokens .* context 256"),
+    ):
+        list(engine.generate([TextPart("\n" * 300)], GenerateOptions(GREEDY)))
+
+
+def test_an_answer_ends_where_the_context_does(tiny_bundle: Bundle) -> None:
+    with LlamaEngine(tiny_bundle, n_ctx=256, n_threads=2) as engine:
+        _, _, finished = answer(engine.generate([TextPart("\n" * 250)], GenerateOptions(GREEDY, 100)))
+    assert finished.stop_reason == "length"
+    assert finished.tokens.generated == 7  # six free cells, and one token that needs none
+
+
+def test_a_file_that_is_no_model_is_said(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    broken = Bundle(tmp_path, tmp_path / "broken.gguf", tiny_bundle.projector, None)
+    broken.model.write_bytes(tiny_bundle.model.read_bytes()[:5000])
+    with pytest.raises(EngineError, match="cannot open .*broken.gguf"):
+        LlamaEngine(broken)
+    swapped = Bundle(tmp_path, tiny_bundle.model, tiny_bundle.model, None)
+    with pytest.raises(EngineError, match="cannot open the projector"):
+        LlamaEngine(swapped)
+
+
+def test_a_prompt_must_end_in_text(engine: LlamaEngine) -> None:
+    with pytest.raises(EngineError, match="must end in text"):
+        engine.next_logits([VisionPart((synthetic_picture(1, 64, 64).pixels,))])

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# The main job, end to end, on the carried demo model: convert, quantize, ask, caption.
+set -euo pipefail
+out=build/demo
+command=.venv/bin/qwen3vl-edge
+
+say() { printf '\n\033[1m$ qwen3vl-edge %s\033[0m\n' "$*"; }
+run() { say "$@"; "$command" "$@"; }
+
+run convert demo -o "$out" --type Q8_0 --overwrite
+run inspect "$out"
+run ask "$out" "What color is the circle?" -i samples/red_circle.png --temperature 0
+run ask "$out" "Which image shows an orange star?" -i samples/red_circle.png -i samples/orange_star.png --temperature 0
+run ask "$out" "Which direction does the circle move?" -v samples/blue_circle_moves_right.mp4 --temperature 0
+# exit code 1 is right: one of the samples is a damaged picture
+run caption "$out" samples --temperature 0 || [ $? -eq 1 ]
