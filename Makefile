@@ -12,25 +12,25 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(VENV)/.python:
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# llama.cpp is built first, for this CPU; the dependencies that follow then find it installed.
-$(VENV)/.installed: pyproject.toml tools/setup_native.py | $(VENV)/.python
+# llama.cpp comes first, built for this CPU; pip then finds it installed.
+$(VENV)/.installed: pyproject.toml | $(VENV)/.python
 	$(BIN)/python tools/setup_native.py
-	$(BIN)/pip install --quiet -e '.[dev]'
-	$(BIN)/python tools/setup_native.py --verify
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
 setup: $(VENV)/.installed ## Make .venv: a sound llama.cpp, the package, the development tools
+	@$(BIN)/python tools/setup_native.py  # looks at a stamp: another CPU or version means another build
 
-$(VENV)/.parity: $(VENV)/.installed
-	$(BIN)/pip install --quiet -e '.[dev,parity]'
+$(VENV)/.parity: $(VENV)/.installed tools/oracle.py
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,parity]'
 	$(BIN)/python tools/oracle.py
 	@touch $@
 
-setup-parity: $(VENV)/.parity ## Also install the reference implementation and llama.cpp's converter
+setup-parity: setup $(VENV)/.parity ## Also install the reference implementation and llama.cpp's converter
 
 demo: setup ## Convert, quantize and question the carried demo model
 	@tools/demo.sh
@@ -59,6 +59,7 @@ samples: setup-parity ## Draw the sample folder anew
 	$(BIN)/python -m tools.demo_model.samples
 
 wheel: setup ## Build the wheel into dist/
+	rm -rf build/lib build/bdist.*
 	$(BIN)/python -m build --wheel
 
 clean: ## Remove what was built, but not .venv

@@ -5,6 +5,7 @@ heuristics (`gguf.Metadata`), so that the files say what llama.cpp's converter w
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]
@@ -18,6 +19,8 @@ from qwen3vl_edge.hf_defaults import SamplingDefaults
 __all__ = ["general_metadata"]
 
 _CARD_LIMIT_BYTES = 4 << 20
+# What gguf.Metadata lets through when a card or config.json holds values of unexpected kinds.
+_CARD_FAILURES = (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError)
 
 # field of SamplingDefaults -> key and type (gguf_writer.py of gguf 0.19.0, add_sampling_*)
 _SAMPLING = (
@@ -93,15 +96,14 @@ def _heuristics(folder: Path, name: str | None, n_parameters: int) -> Metadata:
                 f"{card}: larger than the {_CARD_LIMIT_BYTES} bytes allowed for a model card"
             )
         return Metadata.load(None, folder.resolve(), name, n_parameters)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as failure:
-        first_line = str(failure).splitlines()[0]
+    except (*_CARD_FAILURES, yaml.YAMLError) as failure:
+        first_line = (str(failure).splitlines() or [type(failure).__name__])[0]
         raise CheckpointError(f"{card}: the model card cannot be read ({first_line})") from failure
 
 
 def _authorship(found: Metadata) -> Iterator[KeyValue]:
     for attribute, key in _AUTHORSHIP:
-        value = getattr(found, attribute)
-        text = ",".join(map(str, value)) if isinstance(value, list) else str(value or "")
+        text = ",".join(_texts(getattr(found, attribute)))
         if text:
             yield KeyValue(key, ValueType.STRING, text)
 
@@ -114,12 +116,21 @@ def _origins(found: Metadata) -> Iterator[KeyValue]:
         yield KeyValue(f"{prefix}.count", ValueType.UINT32, len(origins))
         for i, origin in enumerate(origins):
             for key in _ORIGIN_KEYS:
-                if origin.get(key):
-                    yield KeyValue(f"{prefix}.{i}.{key}", ValueType.STRING, str(origin[key]))
+                for text in _texts(origin.get(key))[:1]:
+                    yield KeyValue(f"{prefix}.{i}.{key}", ValueType.STRING, text)
 
 
 def _lists(found: Metadata) -> Iterator[KeyValue]:
     for attribute, key in _LISTS:
-        values: Sequence[object] | None = getattr(found, attribute)
-        if values:
-            yield array(key, ValueType.STRING, [str(value) for value in values])
+        texts = _texts(getattr(found, attribute))
+        if texts:
+            yield array(key, ValueType.STRING, texts)
+
+
+def _texts(value: object) -> list[str]:
+    """Give a value of the card as strings: one, or those of a flat list.
+
+    Anything nested is dropped, unread: YAML aliases can make it exponentially large.
+    """
+    items = value if isinstance(value, list) else [value]
+    return [str(item) for item in items if isinstance(item, str | int | float | date) and str(item)]

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qwen3vl_edge.errors import CheckpointError
 from qwen3vl_edge.ggml_types import TensorType
 from qwen3vl_edge.gguf_format import ALIGNMENT, MAGIC, SCALAR_FORMATS, Scalar, ValueType
 
@@ -47,6 +48,10 @@ def encode_header(metadata: Sequence[KeyValue], tensors: Sequence[TensorEntry]) 
     """Encode everything before the tensor data, padded to the alignment.
 
     Tensors follow in the given order, each padded to the alignment.
+
+    Raises:
+        CheckpointError: a string is not valid Unicode.
+
     """
     parts = [MAGIC, struct.pack("<IQQ", _VERSION, len(tensors), len(metadata))]
     for item in metadata:
@@ -73,5 +78,8 @@ def _scalar(kind: ValueType, value: Scalar) -> bytes:
 
 
 def _text(value: str) -> bytes:
-    raw = value.encode("utf-8")
+    try:
+        raw = value.encode("utf-8")
+    except UnicodeEncodeError as failure:  # JSON can spell half of a surrogate pair
+        raise CheckpointError(f"{value!r:.80} is not valid Unicode and cannot be stored") from failure
     return struct.pack("<Q", len(raw)) + raw

@@ -42,18 +42,18 @@ class PlannedTensor:
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """One GGUF file to write; `type` as in its name and in the manifest."""
+    """One GGUF file to write; `type` as in its name and in the manifest, `header` the bytes before the data."""
 
     role: Role
     name: str
     type: str
-    metadata: tuple[KeyValue, ...]
+    header: bytes
     tensors: tuple[PlannedTensor, ...]
 
-    def header(self) -> bytes:
-        """Return the bytes before the tensor data."""
-        entries = [TensorEntry(tensor.name, tensor.shape, tensor.kind) for tensor in self.tensors]
-        return encode_header(self.metadata, entries)
+    @property
+    def n_bytes(self) -> int:
+        """Return the size of the whole file."""
+        return len(self.header) + self.data_bytes
 
     @property
     def data_bytes(self) -> int:
@@ -105,11 +105,11 @@ def plan_conversion(
     checkpoint = Checkpoint.open(folder)
     config = read_config(folder)
     _refuse_unsupported(folder, checkpoint, config)
+    mapped_model, mapped_projector = map_tensors(checkpoint, config)
+    model, projector = _planned(mapped_model, kind), _planned(mapped_projector, projector_kind)
     sampling = SamplingDefaults.read(folder)
     limits = PreprocessorDefaults.read(folder, config.vision.token_side_px)
     vocab = Vocab.read(folder, config)
-    mapped_model, mapped_projector = map_tensors(checkpoint, config)
-    model, projector = _planned(mapped_model, kind), _planned(mapped_projector, projector_kind)
     base = safe_name(name or folder.resolve().name)
     general = general_metadata(folder, "model", name, sampling, _n_values(model))
     projector_general = general_metadata(folder, "mmproj", name, sampling, _n_values(projector))
@@ -118,18 +118,20 @@ def plan_conversion(
         checkpoint=checkpoint,
         files=(
             PlannedFile(
-                "model",
-                f"{base}-{kind}.gguf",
-                kind,
-                model_metadata(config, vocab, general, file_type),
-                model,
+                role="model",
+                name=f"{base}-{kind}.gguf",
+                type=kind,
+                header=_header(model_metadata(config, vocab, general, file_type), model),
+                tensors=model,
             ),
             PlannedFile(
-                "projector",
-                f"mmproj-{base}-{projector_kind}.gguf",
-                projector_kind,
-                projector_metadata(config, limits, projector_general, projector_file_type),
-                projector,
+                role="projector",
+                name=f"mmproj-{base}-{projector_kind}.gguf",
+                type=projector_kind,
+                header=_header(
+                    projector_metadata(config, limits, projector_general, projector_file_type), projector
+                ),
+                tensors=projector,
             ),
         ),
     )
@@ -169,6 +171,10 @@ def _planned(mapped: Sequence[Mapped], wanted: str) -> tuple[PlannedTensor, ...]
         )
         for item in mapped
     )
+
+
+def _header(metadata: Sequence[KeyValue], tensors: Sequence[PlannedTensor]) -> bytes:
+    return encode_header(metadata, [TensorEntry(item.name, item.shape, item.kind) for item in tensors])
 
 
 def _n_values(tensors: Sequence[PlannedTensor]) -> int:

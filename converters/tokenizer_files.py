@@ -16,6 +16,7 @@ __all__ = ["QWEN2_PATTERN", "AddedToken", "RawTokenizer", "read_tokenizer"]
 
 _LIMIT_BYTES = 256 << 20  # Qwen3's tokenizer.json has 11 MB
 _TEMPLATE_LIMIT_BYTES = 4 << 20
+_ID_DIGITS = 10
 
 # What `tokenizer.ggml.pre = qwen2` makes llama.cpp split by (LLAMA_VOCAB_PRE_TYPE_QWEN2 in
 # src/llama-vocab.cpp), as Qwen2's and Qwen3's tokenizer.json spell it.
@@ -163,10 +164,10 @@ def _added_map(config: Fields) -> list[AddedToken]:
     if not config.has("added_tokens_decoder"):
         return []
     decoder = config.section("added_tokens_decoder")
-    for key in decoder.values:
-        if not key.isdecimal():
-            decoder.fault(key, "is not a token id")
-    return [_added(decoder.section(key), int(key)) for key in decoder.values if key.isdecimal()]
+    ids = [key for key in decoder.values if key.isdecimal() and len(key) <= _ID_DIGITS]
+    for key in decoder.values.keys() - set(ids):
+        decoder.fault(f"{key:.20}", "is not a token id")
+    return [_added(decoder.section(key), int(key)) for key in ids]
 
 
 def _added(item: Fields, token_id: int) -> AddedToken:

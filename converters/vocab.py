@@ -47,7 +47,7 @@ class Vocab:
         raw = read_tokenizer(folder)
         tokens, types = _padded(folder, raw, config.text.vocab_size)
         special_ids = _special_ids(raw, config)
-        _check_ids(folder, tokens, config)
+        _check_ids(folder, tokens, config, special_ids)
         merges = tuple(_merge(pair) for pair in raw.merges)
         return cls(tokens, types, merges, special_ids, raw.adds_tokens, raw.chat_template)
 
@@ -98,7 +98,9 @@ def _special_ids(raw: RawTokenizer, config: ModelConfig) -> dict[SpecialKind, in
     return found
 
 
-def _check_ids(folder: Path, tokens: tuple[str, ...], config: ModelConfig) -> None:
+def _check_ids(
+    folder: Path, tokens: tuple[str, ...], config: ModelConfig, special_ids: Mapping[SpecialKind, int]
+) -> None:
     """Check that the ids of config.json name the tokens that llama.cpp and the template write."""
     ids = config.special_ids
     wanted = (
@@ -111,6 +113,11 @@ def _check_ids(folder: Path, tokens: tuple[str, ...], config: ModelConfig) -> No
         f"{key} {token_id} is not the token {token}"
         for key, token_id, token in wanted
         if token_id >= len(tokens) or tokens[token_id] != token
+    ]
+    problems += [
+        f"{kind}_token_id {token_id} is outside the vocabulary"
+        for kind, token_id in special_ids.items()
+        if token_id >= len(tokens)
     ]
     if problems:
         raise CheckpointError(f"{folder / 'config.json'}: {join_problems(problems)}")

@@ -45,7 +45,7 @@ def write_planned(planned: PlannedFile, folder: Path, task: Task) -> Written:
     temporary = folder / f".{planned.name}.part"
     with temporary.open("wb") as file:
         sink = _HashingSink(file)
-        sink.write(planned.header())
+        sink.write(planned.header)
         for tensor in planned.tensors:
             _write_tensor(tensor, sink, task)
         file.flush()
@@ -60,14 +60,16 @@ def publish(folder: Path, names: Iterable[str]) -> Iterator[None]:
     The last name is the manifest's: a folder that has it is complete.
     """
     temporaries = {folder / f".{name}.part": folder / name for name in names}
+    begun = list(temporaries)
     try:
         yield
         for temporary, final in temporaries.items():
             temporary.replace(final)
+            begun.append(final)
         _sync_folder(folder)
     except BaseException:  # KeyboardInterrupt too; it goes on after the cleaning
-        for temporary in temporaries:
-            temporary.unlink(missing_ok=True)
+        for path in begun:
+            path.unlink(missing_ok=True)
         raise
 
 
@@ -97,6 +99,7 @@ def _write_tensor(tensor: PlannedTensor, sink: _HashingSink, task: Task) -> None
     if written != tensor.nbytes:
         raise EdgeError(f"{tensor.name}: {written} bytes came out, {tensor.nbytes} were planned")
     sink.write(bytes(padding(written)))
+    task.advance(padding(written))
 
 
 def _blocks(tensor: PlannedTensor) -> Iterator[NDArray[np.uint8]]:

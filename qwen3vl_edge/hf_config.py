@@ -13,6 +13,7 @@ from qwen3vl_edge.model_config import ModelConfig, MoEConfig, SpecialIds, TextCo
 __all__ = ["read_config"]
 
 _LIMIT_BYTES = 4 << 20  # published files are a few kilobytes
+_LARGEST_ID = 2**31 - 1  # llama_token is an int32
 
 # architectures[0] -> (model_type, general.architecture of the GGUF file, mixture of experts?)
 _FAMILY = {
@@ -121,13 +122,13 @@ def _vision(fields: Fields) -> VisionConfig:
 def _special_ids(fields: Fields, text: Fields) -> SpecialIds:
     def optional(key: str) -> int | None:
         holder = fields if fields.has(key) else text
-        return holder.integer(key, least=0) if holder.has(key) else None
+        return holder.integer(key, least=0, most=_LARGEST_ID) if holder.has(key) else None
 
     return SpecialIds(
-        image=fields.integer("image_token_id", least=0),
-        video=fields.integer("video_token_id", least=0),
-        vision_start=fields.integer("vision_start_token_id", least=0),
-        vision_end=fields.integer("vision_end_token_id", least=0),
+        image=fields.integer("image_token_id", least=0, most=_LARGEST_ID),
+        video=fields.integer("video_token_id", least=0, most=_LARGEST_ID),
+        vision_start=fields.integer("vision_start_token_id", least=0, most=_LARGEST_ID),
+        vision_end=fields.integer("vision_end_token_id", least=0, most=_LARGEST_ID),
         bos=optional("bos_token_id"),
         eos=optional("eos_token_id"),
         pad=optional("pad_token_id"),

@@ -10,6 +10,7 @@ from qwen3vl_edge.limits import ImageLimits, VideoLimits
 __all__ = ["PreprocessorDefaults", "SamplingDefaults"]
 
 _LIMIT_BYTES = 4 << 20
+_INT32_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class SamplingDefaults:
             do_sample=fields.flag("do_sample") if fields.has("do_sample") else None,
             temperature=number(fields, "temperature"),
             top_p=number(fields, "top_p"),
-            top_k=fields.integer("top_k", least=0) if fields.has("top_k") else None,
+            top_k=fields.integer("top_k", least=0, most=_INT32_MAX) if fields.has("top_k") else None,
             min_p=number(fields, "min_p"),
             repetition_penalty=number(fields, "repetition_penalty"),
             presence_penalty=number(fields, "presence_penalty"),
@@ -103,8 +104,8 @@ def _video_limits(fields: Fields | None, family: VideoLimits) -> VideoLimits:
         return family
     low, high = _pixel_range(fields, family.min_pixels, family.max_pixels)
     few, many = (
-        fields.integer("min_frames", family.min_frames),
-        fields.integer("max_frames", family.max_frames),
+        fields.integer("min_frames", family.min_frames, most=_INT32_MAX),
+        fields.integer("max_frames", family.max_frames, most=_INT32_MAX),
     )
     if few > many:
         fields.fault("min_frames", f"is {few}, more than max_frames {many}")
@@ -113,7 +114,7 @@ def _video_limits(fields: Fields | None, family: VideoLimits) -> VideoLimits:
 
 
 def _pixel_range(fields: Fields, least: int, most: int) -> tuple[int, int]:
-    """Read two areas: ``size.shortest_edge / longest_edge``, despite the names, or min_pixels / max_pixels."""
+    """Read two areas: ``size.shortest_edge`` and ``longest_edge``, despite the names, or min and max_pixels."""
     if fields.has("size"):
         size = fields.section("size")
         low, high = size.integer("shortest_edge", least), size.integer("longest_edge", most)

@@ -4,8 +4,14 @@ set -euo pipefail
 out=build/demo
 command=.venv/bin/qwen3vl-edge
 
-say() { printf '\n\033[1m$ qwen3vl-edge %s\033[0m\n' "$*"; }
-run() { say "$@"; "$command" "$@"; }
+run() {
+    printf '\n$ qwen3vl-edge'
+    for word; do
+        if [[ $word == *' '* ]]; then printf ' "%s"' "$word"; else printf ' %s' "$word"; fi
+    done
+    printf '\n'
+    "$command" "$@"
+}
 
 run convert demo -o "$out" --type Q8_0 --overwrite
 run inspect "$out"

@@ -75,7 +75,7 @@ def test_the_plan_is_what_is_written(checkpoint: Path, tmp_path: Path) -> None:
     convert(checkpoint, tmp_path / "out", type="Q8_0", projector_type="bf16")
     for file in plan.files:
         path = tmp_path / "out" / file.name
-        assert path.stat().st_size == len(file.header()) + file.data_bytes
+        assert path.stat().st_size == file.n_bytes
         assert [(item.name, item.shape, item.kind.name, item.nbytes) for item in file.tensors] == [
             (item.name, item.shape, item.type_name, item.nbytes) for item in GGUFInfo.read(path).tensors
         ]
@@ -109,16 +109,34 @@ def test_model_card_and_name(checkpoint: Path, tmp_path: Path) -> None:
     assert bundle.model.name == "My-model-best-ever-BF16.gguf"
     metadata = read_listing(bundle.model).metadata
     assert metadata["general.version"] == "STRING '1.5'"
-    assert metadata["general.license"] == "STRING 'mit,apache-2.0'"
     assert metadata["general.base_model.0.repo_url"].startswith("STRING")
     assert metadata["general.tags"] == "ARRAY/STRING ['vision']"
-    assert GGUFInfo.read(bundle.model).text("general.name") == "My model: best/ever"
+    info = GGUFInfo.read(bundle.model)
+    assert info.text("general.license") == "mit,apache-2.0"
+    assert info.text("general.name") == "My model: best/ever"
 
 
-def test_damaged_model_card(checkpoint: Path, tmp_path: Path) -> None:
-    (checkpoint / "README.md").write_text("---\nlicense: [mit\n---\n")
+@pytest.mark.parametrize("card", ["license: [mit", "version: 2024-13-45", "name: " + "[" * 5000])
+def test_damaged_model_card(checkpoint: Path, tmp_path: Path, card: str) -> None:
+    (checkpoint / "README.md").write_text(f"---\n{card}\n---\n")
     with pytest.raises(CheckpointError, match=r"README\.md: the model card cannot be read"):
         convert(checkpoint, tmp_path / "out")
+
+
+def test_a_card_that_unfolds_without_end_is_not_unfolded(checkpoint: Path, tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x]", *(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 60))]
+    (checkpoint / "README.md").write_text("\n".join(["---", *lines, "tags: *a59", "license: mit", "---", ""]))
+    info = GGUFInfo.read(convert(checkpoint, tmp_path / "out").model)
+    assert info.text("general.license") == "mit"
+    assert "general.tags" not in info.metadata
+
+
+def test_half_a_surrogate_pair_cannot_be_stored(checkpoint: Path, tmp_path: Path) -> None:
+    path = checkpoint / "tokenizer.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"Ġt"', '"\\ud800"'), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="not valid Unicode"):
+        convert(checkpoint, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(("name", "expected"), [("a b", "a-b"), ("../x", "x"), ("Größe_1.5", "Größe_1.5")])
@@ -173,7 +191,9 @@ def test_members_of_the_family_that_are_not_supported_yet(checkpoint: Path, tmp_
         convert(checkpoint, tmp_path / "out")
 
 
-@pytest.mark.parametrize("failure", [KeyboardInterrupt(), OSError(28, "No space left on device"), MemoryError()])
+@pytest.mark.parametrize(
+    "failure", [KeyboardInterrupt(), OSError(28, "No space left on device"), MemoryError()]
+)
 @pytest.mark.parametrize("at", [1, 40, 100])
 def test_a_failure_leaves_nothing_behind(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, at: int
@@ -196,11 +216,17 @@ def test_a_failure_leaves_nothing_behind(
     assert list(out.iterdir()) == []
 
 
-def test_a_failing_rename_leaves_no_temporary_files(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_failing_rename_leaves_nothing_behind(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
+    original, done = Path.replace, []
+
+    def refuse(self: Path, target: Path) -> Path:
+        if len(done) == at:
+            raise PermissionError(13, "Permission denied")
+        done.append(target)
+        return original(self, target)
 
     monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(EdgeError, match="Permission denied"):
@@ -253,5 +279,4 @@ def test_progress_adds_up_to_the_tensors(checkpoint: Path, tmp_path: Path) -> No
     counter = Counter()
     plan = plan_conversion(checkpoint, type="f16", projector_type="f16")
     convert(checkpoint, tmp_path / "out", type="f16", progress=counter)
-    assert counter.done == sum(item.nbytes for file in plan.files for item in file.tensors)
-    assert counter.total == plan.data_bytes >= counter.done
+    assert counter.done == counter.total == plan.data_bytes

@@ -117,6 +117,12 @@ def test_ids_of_config_must_name_the_vision_tokens(checkpoint: Path) -> None:
         read(checkpoint)
 
 
+def test_special_ids_outside_the_vocabulary(checkpoint: Path) -> None:
+    edit_json(checkpoint / "config.json", lambda value: value["text_config"].update(bos_token_id=300))
+    with pytest.raises(CheckpointError, match="bos_token_id 300 is outside the vocabulary"):
+        read(checkpoint)
+
+
 def test_no_tokenizer_at_all(checkpoint: Path) -> None:
     for name in ("tokenizer.json", "merges.txt"):
         (checkpoint / name).unlink()

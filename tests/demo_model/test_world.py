@@ -7,18 +7,7 @@ import numpy as np
 import pytest
 
 from tools.demo_model.clips import DIRECTIONS, appearing_clip, moving_clip
-from tools.demo_model.picture_questions import (
-    NUMBERS,
-    PICTURE_QUESTIONS,
-    article,
-    ask_all_boxes,
-    ask_box,
-    ask_caption,
-    ask_colour,
-    ask_count,
-    ask_yes_no,
-    listed,
-)
+from tools.demo_model.picture_questions import NUMBERS, PICTURE_QUESTIONS, QuestionAnswer, article, listed
 from tools.demo_model.pixels import (
     clip_patches,
     clip_size,
@@ -29,9 +18,12 @@ from tools.demo_model.pixels import (
 )
 from tools.demo_model.questions import EVALUATED, EXTRA, ask_which, picture_turns, sample_picture, single
 from tools.demo_model.score import boxes_score, exact, iou, parse_boxes
+from tools.demo_model.sights import BACKGROUND, CLASSES, clip_sight, picture_sight
 from tools.demo_model.world import (
     COLOURS,
     FIRST_HELD_OUT_SEED,
+    SHAPES,
+    Clip,
     Item,
     Scene,
     held_out_rng,
@@ -100,23 +92,36 @@ def test_sentences() -> None:
     )
 
 
+def _asked(task: str, rng: np.random.Generator) -> QuestionAnswer:
+    answered = PICTURE_QUESTIONS[task](rng, SCENE)
+    assert answered is not None
+    return answered
+
+
 def test_answers_agree_with_the_scene() -> None:
     rng = training_rng(0)
-    assert ask_caption(rng, SCENE)[1] == "A red circle and a blue star."
-    assert ask_count(rng, SCENE)[1] == "Two."
-    question, answer = ask_colour(rng, SCENE)
+    assert _asked("caption", rng)[1] == "A red circle and a blue star."
+    assert _asked("count", rng)[1] == "Two."
+    question, answer = _asked("colour", rng)
     assert answer == ("Red." if "circle" in question else "Blue.")
-    boxes = parse_boxes(ask_all_boxes(rng, SCENE)[1])
+    question, answer = _asked("shape", rng)
+    assert answer == ("Circle." if "red" in question else "Star.")
+
+
+def test_boxes_are_relative_to_1000_and_rounded() -> None:
+    boxes = parse_boxes(_asked("all_boxes", training_rng(0))[1])
+    assert boxes is not None
     assert [entry.label for entry in boxes] == ["red circle", "blue star"]
     assert boxes[0].box == (60.0, 240.0, 460.0, 760.0)  # 10..70 of 150 and 30..90 of 120, to the nearest 20
-    assert "detect" in ask_box(rng, SCENE)[0].lower() or "red circle" in ask_box(rng, SCENE)[1]
+    question, answer = _asked("box", training_rng(0))
+    assert json.loads(answer)[0]["label"] in question
 
 
 def test_yes_and_no_are_balanced_and_true() -> None:
     rng = training_rng(1)
     answers = []
     for _ in range(300):
-        question, answer = ask_yes_no(rng, SCENE)
+        question, answer = _asked("yes_no", rng)
         answers.append(answer)
         assert (answer == "Yes.") == any(item.name in question for item in SCENE.items)
     assert 100 < answers.count("Yes.") < 200
@@ -125,8 +130,8 @@ def test_yes_and_no_are_balanced_and_true() -> None:
 def test_ambiguous_questions_are_not_asked() -> None:
     twins = Scene(200, 120, PAPER, (RED_CIRCLE, Item("circle", "red", 140, 60, 30)))
     rng = training_rng(2)
-    assert ask_colour(rng, twins) is None
-    assert ask_box(rng, twins) is None
+    assert PICTURE_QUESTIONS["colour"](rng, twins) is None
+    assert PICTURE_QUESTIONS["box"](rng, twins) is None
     assert len(picture_turns(rng, twins, ["colour", "box", "caption"])) == 1
 
 
@@ -242,3 +247,33 @@ def test_grounding_answers_have_the_family_s_form() -> None:
     for seed in range(10):
         answer = single("box", held_out_rng(seed)).turns[0].answer
         assert re.fullmatch(r'\[\{"bbox_2d": \[\d+, \d+, \d+, \d+\], "label": "\w+ \w+"\}\]', answer)
+
+
+def test_tokens_see_what_covers_them() -> None:
+    scene = Scene(
+        128, 128, PAPER, (Item("square", "blue", 32, 32, 32 / 0.85),)
+    )  # exactly the upper left quarter
+    sight = picture_sight(scene, image_patches(scene.draw()))
+    assert sight.classes.shape == (16, len(CLASSES))
+    seen = sight.classes[:, 0] > BACKGROUND
+    assert np.flatnonzero(seen).tolist() == [0, 1, 4, 5]
+    assert (
+        sight.classes[seen, :4].tolist()
+        == [[1 + list(COLOURS).index("blue"), 1 + SHAPES.index("square"), 1, 0]] * 4
+    )
+    assert sight.box[seen].tolist() == [pytest.approx([0, 0, 0.5, 0.5])] * 4
+    assert set(sight.classes[:, -1]) == {1}
+
+
+def test_tokens_of_a_clip_see_motion() -> None:
+    clip, _, direction = moving_clip(training_rng(4))
+    frames = [clip.frame_at(index) for index in frame_indices(clip.n_frames, clip.fps)]
+    sight = clip_sight(clip, clip_patches(frames))
+    motions = sight.classes[sight.classes[:, 0] > BACKGROUND, 3]
+    assert set(motions) - {0} == {1 + list(DIRECTIONS).index(direction)}
+
+
+def test_only_clips_of_this_world_have_sights() -> None:
+    frame = SCENE.draw()
+    with pytest.raises(ValueError, match="nothing is known"):
+        clip_sight(Clip(2.0, 4, lambda _: frame), clip_patches([frame] * 4))

@@ -1,0 +1,46 @@
+"""Wall time and peak memory of commands run in turn."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+__all__ = ["Measured", "in_turn"]
+
+_RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes on macOS, KiB on Linux
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Best wall time in seconds, largest resident set in bytes."""
+
+    seconds: float
+    peak_bytes: int
+
+
+def in_turn(commands: Mapping[str, Sequence[str]], n_rounds: int) -> dict[str, Measured]:
+    """Run all commands one after the other, `n_rounds` times.
+
+    Raises:
+        RuntimeError: A command failed.
+    """
+    found: dict[str, list[Measured]] = {name: [] for name in commands}
+    for _ in range(n_rounds):
+        for name, command in commands.items():
+            found[name].append(_run(command))
+    return {
+        name: Measured(min(run.seconds for run in runs), max(run.peak_bytes for run in runs))
+        for name, runs in found.items()
+    }
+
+
+def _run(command: Sequence[str]) -> Measured:
+    started = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)  # the only call that tells a single child's memory
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"exit code {process.returncode}: {' '.join(command)}")
+    return Measured(time.perf_counter() - started, usage.ru_maxrss * _RSS_UNIT_BYTES)
