@@ -42,7 +42,7 @@ class PlannedTensor:
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """One GGUF file to write; `type` as in its name and in the manifest, `header` the bytes before the data."""
+    """One GGUF file to write; `type` as in its name, `header` the bytes before the tensors."""
 
     role: Role
     name: str

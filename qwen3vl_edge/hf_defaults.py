@@ -114,7 +114,7 @@ def _video_limits(fields: Fields | None, family: VideoLimits) -> VideoLimits:
 
 
 def _pixel_range(fields: Fields, least: int, most: int) -> tuple[int, int]:
-    """Read two areas: ``size.shortest_edge`` and ``longest_edge``, despite the names, or min and max_pixels."""
+    """Read two areas: ``size.shortest_edge`` and ``longest_edge``, despite the names, or ``*_pixels``."""
     if fields.has("size"):
         size = fields.section("size")
         low, high = size.integer("shortest_edge", least), size.integer("longest_edge", most)

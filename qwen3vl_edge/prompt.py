@@ -6,7 +6,8 @@ every pair of frames, with its stamp ``<t.t seconds>`` before it as plain text (
 ``models/qwen3_vl/processing_qwen3_vl.py``).
 
 Text inside messages is data. Special tokens that stand in it are taken out before the template
-runs and come back as ordinary characters, split so that no tokenizer can join them again.
+runs and come back as ordinary characters, in parts whose special tokens are not parsed
+(docs/decisions/0003-prompts-as-parts.md).
 """
 
 import json
@@ -26,7 +27,7 @@ from qwen3vl_edge.errors import PromptError
 from qwen3vl_edge.images import Picture, Pixels
 from qwen3vl_edge.messages import Content, Message
 
-__all__ = ["ChatTemplate", "Part", "TextPart", "VisionPart"]
+__all__ = ["ChatTemplate", "Part", "SpecialTokens", "TextPart", "VisionPart"]
 
 _PICTURE_TRIPLE = "<|vision_start|><|image_pad|><|vision_end|>"
 _CLIP_TRIPLE = "<|vision_start|><|video_pad|><|vision_end|>"
@@ -34,10 +35,10 @@ _CLIP_TRIPLE = "<|vision_start|><|video_pad|><|vision_end|>"
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """Text to tokenize; special tokens in it are honoured only where `parse_special` is set."""
+    """Text to tokenize on its own; it is a special token, or has none that would be parsed."""
 
     text: str
-    parse_special: bool = True
+    parse_special: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +51,36 @@ class VisionPart:
 Part = TextPart | VisionPart
 
 
+@dataclass(frozen=True, slots=True)
+class SpecialTokens:
+    """The added tokens of a vocabulary, as text.
+
+    ``control`` tokens are parsed only where that is wanted, ``user_defined`` ones (``<think>``)
+    always: llama.cpp 0c1e57098, ``src/llama-vocab.cpp``, ``tokenizer_st_partition``.
+    """
+
+    control: tuple[str, ...]
+    user_defined: tuple[str, ...]
+
+
 class ChatTemplate:
     """The chat template of a checkpoint, compiled once.
 
     Args:
         source: Jinja source, as in ``tokenizer.chat_template`` of a GGUF file.
-        special_tokens: Every added token of the vocabulary, as text.
+        special: The vocabulary's added tokens.
 
     Raises:
         PromptError: The template does not compile.
     """
 
-    def __init__(self, source: str, special_tokens: Sequence[str]) -> None:
+    def __init__(self, source: str, special: SpecialTokens) -> None:
         try:
             self._template = _environment().from_string(source)
         except TemplateError as error:
             raise PromptError(f"the model's chat template does not compile: {error}") from error
-        by_length = sorted(special_tokens, key=len, reverse=True)
-        self._special = re.compile("|".join(map(re.escape, by_length)) or r"(?!)")
+        self._special = _any_of((*special.control, *special.user_defined))
+        self._user_defined = frozenset(special.user_defined)
 
     def parts(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> tuple[Part, ...]:
         """Render `messages`, ready for the engine.
@@ -85,7 +98,38 @@ class ChatTemplate:
         except TemplateError as error:
             raise PromptError(f"the model's chat template refuses the messages: {error}") from error
         media = [item for message in messages for item in message.content if not isinstance(item, str)]
-        return tuple(_joined(_split(rendered, shield, media)))
+        return tuple(self._split(rendered, shield, media))
+
+    def _split(self, rendered: str, shield: "_Shield", media: Sequence[Content]) -> Iterator[Part]:
+        """Cut a rendered prompt at its vision triples and special tokens; all the rest is plain."""
+        remaining = iter(media)
+        end = 0
+        triples = f"{re.escape(_PICTURE_TRIPLE)}|{re.escape(_CLIP_TRIPLE)}"
+        for found in re.finditer(f"(?P<triple>{triples})|{self._special.pattern}", rendered):
+            yield from self._plain(rendered[end : found.start()], shield)
+            end = found.end()
+            if found["triple"]:
+                yield from _vision(next(remaining, None), found["triple"])
+            else:
+                yield TextPart(found[0], parse_special=True)
+        yield from self._plain(rendered[end:], shield)
+        if next(remaining, None) is not None:
+            raise PromptError("the model's chat template leaves out a picture or clip of the messages")
+
+    def _plain(self, text: str, shield: "_Shield") -> Iterator[TextPart]:
+        """Put the messages' literal tokens back; a user-defined one is cut, or it would be parsed."""
+        held = ""
+        end = 0
+        for mark in shield.mark.finditer(text):
+            literal = shield.literal(mark)
+            held += text[end : mark.start()]
+            end = mark.end()
+            if literal in self._user_defined:
+                yield TextPart(held + literal[:1])
+                held, literal = "", literal[1:]
+            held += literal
+        if rest := held + text[end:]:
+            yield TextPart(rest)
 
 
 class _Shield:
@@ -122,25 +166,6 @@ class _Shield:
         return f"{self._fence}{len(self._literals) - 1};"
 
 
-def _split(rendered: str, shield: _Shield, media: Sequence[Content]) -> Iterator[Part]:
-    """Cut a rendered prompt at its vision triples and shielded tokens."""
-    triples = f"{re.escape(_PICTURE_TRIPLE)}|{re.escape(_CLIP_TRIPLE)}"
-    remaining = iter(media)
-    end = 0
-    for found in re.finditer(f"(?P<triple>{triples})|{shield.mark.pattern}", rendered):
-        yield TextPart(rendered[end : found.start()])
-        end = found.end()
-        if found["triple"]:
-            yield from _vision(next(remaining, None), found["triple"])
-        elif mark := shield.mark.fullmatch(found[0]):
-            literal = shield.literal(mark)
-            yield TextPart(literal[:1], parse_special=False)
-            yield TextPart(literal[1:], parse_special=False)
-    yield TextPart(rendered[end:])
-    if next(remaining, None) is not None:
-        raise PromptError("the model's chat template leaves out a picture or clip of the messages")
-
-
 def _vision(item: Content | None, triple: str) -> Iterator[Part]:
     if isinstance(item, Picture) and triple == _PICTURE_TRIPLE:
         yield VisionPart((item.pixels,))
@@ -152,20 +177,10 @@ def _vision(item: Content | None, triple: str) -> Iterator[Part]:
         raise PromptError("the model's chat template shows a picture or clip that is not in the messages")
 
 
-def _joined(parts: Iterator[Part]) -> Iterator[Part]:
-    """Join neighbouring texts that are parsed alike, so that words are tokenized whole; drop empty ones."""
-    held = ""
-    for part in parts:
-        if isinstance(part, TextPart) and part.parse_special:
-            held += part.text
-            continue
-        if held:
-            yield TextPart(held)
-            held = ""
-        if not isinstance(part, TextPart) or part.text:
-            yield part
-    if held:
-        yield TextPart(held)
+def _any_of(tokens: Sequence[str]) -> re.Pattern[str]:
+    """Give a pattern that finds any of `tokens`, the longest first."""
+    by_length = sorted(tokens, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, by_length)) or r"(?!)")
 
 
 def _environment() -> Environment:

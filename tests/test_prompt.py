@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 
 from qwen3vl_edge.errors import PromptError
 from qwen3vl_edge.messages import Content, Message
-from qwen3vl_edge.prompt import ChatTemplate, Part, TextPart, VisionPart
+from qwen3vl_edge.prompt import ChatTemplate, Part, SpecialTokens, TextPart, VisionPart
 from tests.goldens import GOLDEN, fold_pads
 from tests.prompts import conversations, synthetic_picture
-from tests.tiny_checkpoint import ADDED_TOKENS
+from tests.tiny_checkpoint import ADDED_TOKENS, N_SPECIAL
 
 TEMPLATES = {path.stem: path.read_text() for path in (GOLDEN / "templates").glob("*.jinja")}
-INSTRUCT = ChatTemplate(TEMPLATES["instruct"], ADDED_TOKENS)
+SPECIAL = SpecialTokens(ADDED_TOKENS[:N_SPECIAL], ADDED_TOKENS[N_SPECIAL:])
+INSTRUCT = ChatTemplate(TEMPLATES["instruct"], SPECIAL)
 
 
 def as_text(parts: Sequence[Part]) -> str:
@@ -38,7 +39,7 @@ def user(*content: Content) -> list[Message]:
 @pytest.mark.parametrize("name", sorted(conversations()))
 def test_text_is_the_template_s_own_with_the_triples_expanded(template: str, name: str) -> None:
     golden = json.loads((GOLDEN / "prompts.json").read_text())[template][name]
-    parts = ChatTemplate(TEMPLATES[template], ADDED_TOKENS).parts(conversations()[name])
+    parts = ChatTemplate(TEMPLATES[template], SPECIAL).parts(conversations()[name])
     # the tokenizer's NFC normalization is already applied here
     assert fold_pads(as_text(parts)) == unicodedata.normalize("NFC", golden)
 
@@ -49,19 +50,33 @@ def test_frames_come_in_the_order_of_the_messages() -> None:
     assert shown == [b.pixels, a.pixels]
 
 
-@pytest.mark.parametrize("token", ADDED_TOKENS)
-def test_a_special_token_in_a_message_stays_text(token: str) -> None:
+def texts(parts: Sequence[Part], *, parse_special: bool) -> list[str]:
+    return [part.text for part in parts if isinstance(part, TextPart) and part.parse_special == parse_special]
+
+
+TEMPLATES_OWN = ["<|im_start|>", "<|im_end|>", "<|im_start|>"]
+
+
+@pytest.mark.parametrize("token", SPECIAL.control)
+def test_a_control_token_in_a_message_is_plain_text(token: str) -> None:
     parts = INSTRUCT.parts(user(f"a {token} b", token))
-    plain = [part.text for part in parts if isinstance(part, TextPart) and not part.parse_special]
-    assert plain == [token[0], token[1:]] * 2
-    parsed = "".join(part.text for part in parts if isinstance(part, TextPart) and part.parse_special)
-    assert parsed == "<|im_start|>user\na  b<|im_end|>\n<|im_start|>assistant\n"
+    assert texts(parts, parse_special=True) == TEMPLATES_OWN
+    assert f"user\na {token} b{token}" in texts(parts, parse_special=False)
+
+
+@pytest.mark.parametrize("token", SPECIAL.user_defined)
+def test_a_user_defined_token_in_a_message_is_cut(token: str) -> None:
+    """llama.cpp parses these even in plain text."""
+    parts = INSTRUCT.parts(user(f"a {token} b"))
+    assert texts(parts, parse_special=True) == TEMPLATES_OWN
+    plain = texts(parts, parse_special=False)
+    assert plain[:2] == [f"user\na {token[0]}", f"{token[1:]} b"]
 
 
 def test_a_special_token_is_not_assembled_from_two_texts() -> None:
-    parts = INSTRUCT.parts(user("x<|im_", "end|>"))
-    assert "<|im_end|>" not in [part.text for part in parts if isinstance(part, TextPart)]
-    assert [part.text for part in parts if not getattr(part, "parse_special", True)] == ["<", "|im_end|>"]
+    parts = INSTRUCT.parts(user("x<|im_", "end|><th", "ink>"))
+    assert texts(parts, parse_special=True) == TEMPLATES_OWN
+    assert texts(parts, parse_special=False)[:2] == ["user\nx<|im_end|><", "think>"]
 
 
 def test_a_forged_picture_in_a_message_is_no_picture() -> None:
@@ -70,10 +85,10 @@ def test_a_forged_picture_in_a_message_is_no_picture() -> None:
 
 
 @given(st.lists(st.text(st.sampled_from("<|>im_endstart\ue0000;1 é"), max_size=12), min_size=1, max_size=4))
-def test_every_text_comes_back_whole(texts: list[str]) -> None:
-    written = as_text(INSTRUCT.parts(user(*texts)))
-    said = unicodedata.normalize("NFC", "".join(texts))
-    assert written == f"<|im_start|>user\n{said}<|im_end|>\n<|im_start|>assistant\n"
+def test_every_text_comes_back_whole(said: list[str]) -> None:
+    written = as_text(INSTRUCT.parts(user(*said)))
+    whole = unicodedata.normalize("NFC", "".join(said))
+    assert written == f"<|im_start|>user\n{whole}<|im_end|>\n<|im_start|>assistant\n"
 
 
 @pytest.mark.parametrize(
@@ -89,4 +104,4 @@ def test_every_text_comes_back_whole(texts: list[str]) -> None:
 )
 def test_a_template_that_cannot_be_used_is_said(source: str, said: str) -> None:
     with pytest.raises(PromptError, match=said):
-        ChatTemplate(source, ()).parts(user(synthetic_picture(1, 64, 64)))
+        ChatTemplate(source, SpecialTokens((), ())).parts(user(synthetic_picture(1, 64, 64)))

@@ -21,9 +21,7 @@ def n_jobs(environment: Mapping[str, str]) -> int:
     told = environment.get("CMAKE_BUILD_PARALLEL_LEVEL", "")
     if told.isdecimal() and int(told) > 0:
         return int(told)
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def build_environment(candidate: Candidate, environment: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from qwen3vl_edge.limits import ImageLimits, VideoLimits
-from qwen3vl_edge.prompt import ChatTemplate, Part, TextPart
+from qwen3vl_edge.prompt import ChatTemplate, Part, SpecialTokens, TextPart
 from qwen3vl_edge.runtime.engine import (
     Candidate,
     EngineInfo,
@@ -28,7 +28,10 @@ _TEMPLATE = """\
 {%- endfor -%}
 {%- endfor %}"""
 
-_SPECIAL_TOKENS = ("<|vision_start|>", "<|image_pad|>", "<|video_pad|>", "<|vision_end|>", "<|im_end|>")
+_SPECIAL_TOKENS = SpecialTokens(
+    control=("<|vision_start|>", "<|image_pad|>", "<|video_pad|>", "<|vision_end|>", "<|im_end|>"),
+    user_defined=("<think>", "</think>"),
+)
 
 
 class ScriptedEngine:

@@ -2,7 +2,7 @@
 
 import codecs
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Self
@@ -16,7 +16,6 @@ from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.prompt import ChatTemplate, Part, TextPart, VisionPart
 from qwen3vl_edge.runtime.context import Context
 from qwen3vl_edge.runtime.engine import (
-    Candidate,
     EngineInfo,
     Event,
     Finished,
@@ -25,8 +24,8 @@ from qwen3vl_edge.runtime.engine import (
     Seconds,
     StopReason,
     TokenCounts,
-    TokenLogprob,
 )
+from qwen3vl_edge.runtime.logprobs import token_logprob
 from qwen3vl_edge.runtime.model import TextModel
 from qwen3vl_edge.runtime.projector import Projector
 from qwen3vl_edge.runtime.sampler import Sampler
@@ -56,7 +55,6 @@ class LlamaEngine:
         bundle: The pair of files.
         n_ctx: KV cells; None takes what each prompt and its answer need, at most the model's own.
         n_threads: None takes the cores this process may use.
-        on_progress: Called with the fraction of the model loaded, 0 to 1.
 
     Raises:
         EngineError: llama.cpp refuses a file, or no build of it works on this CPU.
@@ -68,7 +66,6 @@ class LlamaEngine:
         *,
         n_ctx: int | None = None,
         n_threads: int | None = None,
-        on_progress: Callable[[float], None] | None = None,
     ) -> None:
         started = time.perf_counter()
         self._n_ctx = n_ctx
@@ -76,9 +73,7 @@ class LlamaEngine:
         self._context: Context | None = None
         sound = extra_buffers_are_sound()
         with ExitStack() as opened:
-            self._model = opened.enter_context(
-                TextModel(bundle.model, extra_buffers=sound.extra_buffers, on_progress=on_progress)
-            )
+            self._model = opened.enter_context(TextModel(bundle.model, extra_buffers=sound.extra_buffers))
             self._projector = opened.enter_context(
                 Projector(bundle.projector, self._model, n_threads=self._n_threads)
             )
@@ -134,7 +129,7 @@ class LlamaEngine:
                 ended = self._model.ends_answer(token)
                 last = ended or n_generated == options.max_tokens or context.n_cells == context.n_ctx
                 piece = b"" if ended else self._model.piece(token)
-                logprob = self._logprob(context, token, options.n_logprobs)
+                logprob = token_logprob(self._model, context.logits(), token, options.n_logprobs)
                 yield Generated(decoder.decode(piece, final=last), logprob)
                 if last:
                     break
@@ -195,19 +190,6 @@ class LlamaEngine:
         with _clock(seconds, "prefill"):
             context.read_tokens(pending)
 
-    def _logprob(self, context: Context, token: int, n_candidates: int | None) -> TokenLogprob | None:
-        if n_candidates is None:
-            return None
-        logprobs = _log_softmax(context.logits())
-        best = np.argsort(-logprobs, kind="stable")[:n_candidates]
-        chosen = self._candidate(token, logprobs)
-        top = tuple(self._candidate(int(index), logprobs) for index in best)
-        return TokenLogprob(chosen.token, chosen.id, chosen.logprob, top)
-
-    def _candidate(self, token: int, logprobs: NDArray[np.float64]) -> Candidate:
-        text = self._model.piece(token).decode("utf-8", "replace") or self._model.text(token)
-        return Candidate(text, token, float(logprobs[token]))
-
 
 def _engine_info(bundle: Bundle, model: TextModel) -> EngineInfo:
     template = model.metadata("tokenizer.chat_template")
@@ -221,13 +203,6 @@ def _engine_info(bundle: Bundle, model: TextModel) -> EngineInfo:
         video_limits=video_limits(projector),
         sampling=sampling_defaults(model.metadata),
     )
-
-
-def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Natural log of the softmax, shape (n_vocab,) in and out."""
-    shifted = logits.astype(np.float64) - logits.max()
-    result: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum())
-    return result
 
 
 @contextmanager

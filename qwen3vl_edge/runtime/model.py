@@ -1,19 +1,19 @@
 """A language model opened by llama.cpp, and its vocabulary."""
 
 import ctypes
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from qwen3vl_edge.errors import EngineError
+from qwen3vl_edge.prompt import SpecialTokens
 from qwen3vl_edge.runtime.native import library
 
 __all__ = ["TextModel"]
 
 _LONGEST_PIECE = 256
-_SPECIAL_ATTRIBUTES = (1 << 3) | (1 << 4)  # LLAMA_TOKEN_ATTR_CONTROL | _USER_DEFINED, llama.h 0c1e57098
+_CONTROL, _USER_DEFINED = 1 << 3, 1 << 4  # LLAMA_TOKEN_ATTR_*, llama.h 0c1e57098
 
 
 class TextModel:
@@ -22,22 +22,15 @@ class TextModel:
     Args:
         path: GGUF file.
         extra_buffers: Let llama.cpp repack quantized weights for this CPU (``use_extra_bufts``).
-        on_progress: Called with the fraction loaded, 0 to 1.
 
     Raises:
         EngineError: llama.cpp refuses the file.
     """
 
-    def __init__(
-        self, path: Path, *, extra_buffers: bool = True, on_progress: Callable[[float], None] | None = None
-    ) -> None:
+    def __init__(self, path: Path, *, extra_buffers: bool = True) -> None:
         self._llama = library().llama
         parameters = self._llama.llama_model_default_params()
         parameters.use_extra_bufts = extra_buffers
-        if on_progress is not None:
-            report = on_progress
-            self._progress = self._llama.llama_progress_callback(lambda done, _: report(done) or True)
-            parameters.progress_callback = self._progress
         self.handle = self._llama.llama_model_load_from_file(str(path).encode(), parameters)
         if not self.handle:
             raise EngineError(f"llama.cpp cannot open {path}: {library().take_complaints()}")
@@ -106,11 +99,13 @@ class TextModel:
         return bool(self._llama.llama_vocab_is_eog(self.vocab, token))
 
     @cached_property
-    def special_tokens(self) -> tuple[str, ...]:
-        """Every added token (control and user-defined) as text."""
+    def special_tokens(self) -> SpecialTokens:
+        """Every added token as text."""
         attribute = self._llama.llama_vocab_get_attr
-        return tuple(
-            self.text(token)
-            for token in range(self.n_vocab)
-            if attribute(self.vocab, token) & _SPECIAL_ATTRIBUTES
-        )
+        control: list[str] = []
+        user_defined: list[str] = []
+        for token in range(self.n_vocab):
+            bits = attribute(self.vocab, token)
+            if bits & (_CONTROL | _USER_DEFINED):
+                (control if bits & _CONTROL else user_defined).append(self.text(token))
+        return SpecialTokens(tuple(control), tuple(user_defined))

@@ -1,4 +1,4 @@
-"""Where the metadata differs on purpose from what llama.cpp's converter writes; docs/conversion.md lists the same."""
+"""Where the metadata differs on purpose from llama.cpp's converter; docs/conversion.md lists the same."""
 
 from dataclasses import dataclass
 
@@ -25,6 +25,6 @@ PROJECTOR_DIFFERENCES = (
     Difference("qwen3vl_edge.video.max_frames", _LIMITS),
     Difference(
         "clip.vision.attention.layer_norm_epsilon",
-        "the reference's vision norms use 1e-6 whatever the text model's rms_norm_eps, which is written there",
+        "the reference's vision norms use 1e-6; there, the text model's rms_norm_eps is written",
     ),
 )

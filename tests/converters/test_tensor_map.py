@@ -9,7 +9,7 @@ from qwen3vl_edge.hf_config import read_config
 from tests.converters.spoil import edit_json, rename_tensors, reshape_tensor
 from tests.tiny_checkpoint import TinyShape, tiny_tensors, write_tiny_checkpoint
 
-# Published names, one of each kind, against the names that llama.cpp loads (src/llama-arch.cpp, tools/mtmd/clip-impl.h).
+# Published names against those that llama.cpp loads (src/llama-arch.cpp, tools/mtmd/clip-impl.h).
 PAIRS = {
     "model.language_model.embed_tokens.weight": ["token_embd.weight"],
     "model.language_model.norm.weight": ["output_norm.weight"],

@@ -83,18 +83,17 @@ def test_a_seed_makes_sampling_repeatable(engine: LlamaEngine) -> None:
 def test_tokens_are_counted_as_the_prompt_has_them(engine: LlamaEngine) -> None:
     picture, clip = synthetic_picture(1, 64, 96), synthetic_clip(1, 5)
     frames = [VisionPart((picture.pixels,)), *(VisionPart(pair) for pair in clip.pairs)]
-    text, vision = engine.count([*frames, TextPart("<|im_end|>")])
+    text, vision = engine.count([*frames, TextPart("<|im_end|>", parse_special=True)])
     assert vision == 6 + 3 * 6
     assert text == 2 * len(frames) + 1
 
 
 def test_special_tokens_are_parsed_only_where_that_is_wanted(engine: LlamaEngine) -> None:
-    assert engine.count([TextPart("<|im_end|>")]) == (1, 0)
-    assert engine.count([TextPart("<|im_end|>", parse_special=False)])[0] > 1
-    # llama.cpp parses user-defined tokens such as <think> in any case: only splitting helps
-    halves = [TextPart("<", parse_special=False), TextPart("think>", parse_special=False)]
+    assert engine.count([TextPart("<|im_end|>", parse_special=True)]) == (1, 0)
+    assert engine.count([TextPart("<|im_end|>")])[0] > 1
+    # llama.cpp parses user-defined tokens such as <think> in any case: only cutting helps
     assert engine.count([TextPart("<think>")]) == (1, 0)
-    assert engine.count(halves)[0] > 1
+    assert engine.count([TextPart("<"), TextPart("think>")])[0] > 1
 
 
 def test_characters_are_held_back_until_they_are_whole(engine: LlamaEngine) -> None:

@@ -9,7 +9,10 @@ from tools.demo_model.data import Vision, Words
 from tools.demo_model.model import Model
 from tools.demo_model.sights import BACKGROUND, CLASSES, ITEM_CLASSES, SCENE_CLASSES, UNCLEAR
 
-BOX_WEIGHT, DIGIT_WEIGHT = 8.0, 0.25
+BOX_WEIGHT = 8.0
+# Motion, then hundreds and rest of each coordinate. The rest is finer than a patch shows well and with more
+# weight adds mostly noise.
+SEEN_WEIGHTS = (1.0, *(0.25, 0.05) * 4)
 ITEM_SHARE = 0.75  # of a class loss, whose rest is background, however small the items are
 
 
@@ -35,7 +38,7 @@ class Probe(nn.Module):
                     total + ITEM_SHARE * losses[seen].mean() + (1 - ITEM_SHARE) * losses[background].mean()
                 )
             elif column < len(CLASSES) - len(SCENE_CLASSES):
-                total = total + (1 if column == len(ITEM_CLASSES) else DIGIT_WEIGHT) * losses[seen].mean()
+                total = total + SEEN_WEIGHTS[column - len(ITEM_CLASSES)] * losses[seen].mean()
             else:
                 total = total + losses.mean()
         return total

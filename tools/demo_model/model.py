@@ -165,7 +165,9 @@ def save_checkpoint(model: Model, tokenizer: Tokenizer, folder: Path) -> None:
     tensors = {
         k: v.to(torch.bfloat16).contiguous() for k, v in model.state_dict().items() if k != "lm_head.weight"
     }
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    weights = folder / "model.safetensors"
+    save_file(tensors, weights, metadata={"format": "pt"})
+    weights.chmod(0o644)  # safetensors leaves it to its owner alone
 
 
 def load_checkpoint(folder: Path) -> Model:

@@ -35,13 +35,13 @@ _EVERY_TASK = dict.fromkeys(PICTURE_QUESTIONS, 1.0) | {"box": 2.0, "yes_no": 2.0
 # The tower learns to see before anything is said: with all tasks at once from nothing, the language
 # model answers from the words alone for hundreds of steps.
 CURRICULUM = (
-    Stage("see", 1400, (2, 2, 1.5, 1.5), {}, {}),
+    Stage("see", 1600, (2, 2, 1.5, 1.5), {}, {}),
     Stage(
         "name", 200, (1,), {"picture": 1}, {"caption": 1, "colour": 1, "shape": 1, "yes_no": 0.5, "box": 1}
     ),
     Stage(
         "tell",
-        2000,
+        1900,
         (2, 2, 1.5, 1.5),
         {
             "picture": 5,
@@ -56,8 +56,8 @@ CURRICULUM = (
 )
 PEAK_RATE, FINAL_SHARE, N_WARM_UP = 1e-3, 0.03, 50
 WEIGHT_DECAY, CLIP_NORM = 0.01, 1.0
-PROBE_WEIGHT = 0.1  # beside the loss on words, once there is one
-SAVE_EVERY_S = 120
+PROBE_WEIGHT = 0.25  # beside the loss on words, once there is one
+SAVE_EVERY_S = 60
 LOG_EVERY = 25
 
 
