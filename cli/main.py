@@ -10,12 +10,14 @@ from qwen3vl_edge.cli.ask import ask
 from qwen3vl_edge.cli.caption import caption
 from qwen3vl_edge.cli.convert import convert
 from qwen3vl_edge.cli.inspect import inspect
+from qwen3vl_edge.cli.interrupt import Interrupted, raise_on_interrupt
 from qwen3vl_edge.errors import EdgeError, UsageError
 
 __all__ = ["app", "run"]
 
 _USAGE = 2
 _FAILURE = 1
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 app = typer.Typer(
     name="qwen3vl-edge",
@@ -55,8 +57,11 @@ for _command in (ask, caption, convert, inspect):
 
 def run() -> None:
     """Run the command; errors become one line on stderr and exit code 1, or 2 for a wrong call."""
+    raise_on_interrupt()
     try:
         app()
+    except Interrupted:
+        _exit("interrupted", _INTERRUPTED)
     except EdgeError as error:
         _exit(str(error), _USAGE if isinstance(error, UsageError) else _FAILURE)
     except OSError as error:
@@ -67,5 +72,5 @@ def run() -> None:
 
 
 def _exit(message: str, code: int) -> None:
-    sys.stderr.write(f"qwen3vl-edge: error: {message}\n")
+    sys.stderr.write(f"qwen3vl-edge: {'' if code == _INTERRUPTED else 'error: '}{message}\n")
     sys.exit(code)

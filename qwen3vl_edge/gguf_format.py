@@ -170,6 +170,4 @@ class HeaderReader:
                 position += 8 + length(data, position)[0]
         except struct.error as failure:
             raise GGUFError(f"{self.path}: an array of strings runs past the end of the file") from failure
-        self.position = min(position, self.size)
-        if position > self.size:
-            raise GGUFError(f"{self.path}: an array of strings runs past the end of the file")
+        self.skip(position - self.position)

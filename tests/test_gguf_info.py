@@ -83,6 +83,7 @@ def test_a_vocabulary_of_150000_tokens_is_passed_over_quickly(tmp_path: Path) ->
         (build(values=(text("k") + struct.pack("<IIQ", 9, 4, 1 << 60),)), "runs past the end"),
         (build(values=(text("k") + struct.pack("<IIQQ", 9, 8, 2, 1 << 60),)), "runs past the end"),
         (build(values=(text("k") + struct.pack("<IIQ", 9, 8, 1 << 40),)), "runs past the end"),
+        (build(values=(text("k") + struct.pack("<IIQQ", 9, 8, 1, 200) + bytes(8),)), "runs past the end"),
         (build(values=(text("k") + struct.pack("<IIQ", 9, 9, 1) + bytes(64),)), "arrays of arrays"),
         (build(values=(struct.pack("<Q", 2) + b"\xff\xfe" + struct.pack("<IB", 0, 1),)), "not UTF-8"),
         (build(tensors=(tensor("a", (8,)),), data=31), "lies outside the file"),
@@ -96,6 +97,7 @@ def test_a_vocabulary_of_150000_tokens_is_passed_over_quickly(tmp_path: Path) ->
         (build(tensors=(tensor("a", (1,) * 5),), data=64), "has 5 dimensions"),
         (build(values=(text("general.alignment") + struct.pack("<II", 4, 24),)), "general.alignment is 24"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_damaged_files(tmp_path: Path, raw: bytes, what: str) -> None:
     path = tmp_path / "x.gguf"

@@ -4,11 +4,12 @@ import ctypes
 import logging
 from collections import deque
 from functools import cache
-from types import ModuleType
+from types import FrameType, ModuleType
 
 from qwen3vl_edge.errors import EngineError
+from qwen3vl_edge.runtime.threads import let_threads_sleep
 
-__all__ = ["Library", "library"]
+__all__ = ["Library", "library", "runs_callback"]
 
 _log = logging.getLogger("qwen3vl_edge.native")
 
@@ -49,6 +50,15 @@ class Library:
         _log.log(self._level, "%s", line)
 
 
+def runs_callback(frame: FrameType | None) -> bool:
+    """Tell whether `frame` runs inside a callback from native code, where nothing may be raised."""
+    while frame is not None:
+        if frame.f_code is Library._on_log.__code__:
+            return True
+        frame = frame.f_back
+    return False
+
+
 @cache
 def library() -> Library:
     """Load llama.cpp, once.
@@ -56,6 +66,7 @@ def library() -> Library:
     Raises:
         EngineError: llama-cpp-python is not installed or its libraries do not load.
     """
+    let_threads_sleep()
     try:
         from llama_cpp import llama_cpp, mtmd_cpp  # noqa: PLC0415 -- loading takes long and can fail
     except (ImportError, OSError, RuntimeError) as error:

@@ -18,6 +18,7 @@ from pathlib import Path
 from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.paths import user_cache_dir
 from qwen3vl_edge.runtime.build_identity import build_id, cpu_id
+from qwen3vl_edge.runtime.threads import SLEEPING
 from qwen3vl_edge.runtime.verdict_cache import Soundness, read_verdict, write_verdict
 
 __all__ = ["SELFTEST", "Soundness", "check_build", "extra_buffers_are_sound"]
@@ -86,7 +87,8 @@ def _hopeless(fast: str, plain: str) -> str:
 
 
 def _try(command: Sequence[str], extra_buffers: str, timeout_s: float) -> _Outcome:
-    environment = {**os.environ, "GGML_NO_BACKTRACE": "1"}  # else an abort waits for a debugger to attach
+    # without the last, an abort waits for a debugger to attach
+    environment = {**SLEEPING, **os.environ, "GGML_NO_BACKTRACE": "1"}
     try:
         child = subprocess.run(
             [*command, "--extra-buffers", extra_buffers],

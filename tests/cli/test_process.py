@@ -1,8 +1,10 @@
 """The command as a process of its own: start-up, pipes, and the demo model end to end."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,18 @@ def test_a_reader_that_leaves_early_is_no_error(bundle: Path) -> None:
     program.stdout.close()
     _, said = program.communicate(timeout=60)
     assert "Traceback" not in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent the POSIX way")
+def test_ctrl_c_ends_the_program_at_any_moment(bundle: Path) -> None:
+    """Native code calls back into Python for its log: an interrupt there must not be lost."""
+    command = [*PROGRAM, "ask", str(bundle), "x", "--max-tokens", "4000", "--temperature", "3"]
+    for delay_s in (0.15, 0.3, 0.45, 0.6, 0.9, 1.5):
+        program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(delay_s)
+        program.send_signal(signal.SIGINT)
+        _, said = program.communicate(timeout=30)
+        if program.returncode == -signal.SIGINT:
+            continue  # before the program had begun
+        assert program.returncode == 130, said
+        assert said.strip() == "qwen3vl-edge: interrupted"
