@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from qwen3vl_edge.converters.chat_template import read_template
 from qwen3vl_edge.errors import CheckpointError, join_problems
-from qwen3vl_edge.json_fields import Fields, read_object
+from qwen3vl_edge.json_fields import Fields, read_object, read_text
 
 __all__ = ["QWEN2_PATTERN", "AddedToken", "RawTokenizer", "read_tokenizer"]
 
 _LIMIT_BYTES = 256 << 20  # Qwen3's tokenizer.json has 11 MB
-_TEMPLATE_LIMIT_BYTES = 4 << 20
 _ID_DIGITS = 10
 
 # What `tokenizer.ggml.pre = qwen2` makes llama.cpp split by (LLAMA_VOCAB_PRE_TYPE_QWEN2 in
@@ -79,7 +79,7 @@ def read_tokenizer(folder: Path) -> RawTokenizer:
         added=tuple(added),
         special_tokens=_special_tokens(config),
         adds_tokens=_adds_tokens(config),
-        chat_template=_chat_template(folder, config),
+        chat_template=read_template(folder, config),
     )
     problems = [*fields.problems, *config.problems]
     if problems:
@@ -146,7 +146,7 @@ def _merges(model: Fields) -> tuple[tuple[str, str], ...]:
 
 def _merges_txt(folder: Path) -> tuple[tuple[str, str], ...]:
     path = folder / "merges.txt"
-    lines = _text(path, _LIMIT_BYTES).split("\n")
+    lines = read_text(path, _LIMIT_BYTES, CheckpointError).split("\n")
     pairs = [tuple(line.split(" ")) for line in lines if line.strip() and not line.startswith("#version")]
     merges = tuple((pair[0], pair[1]) for pair in pairs if len(pair) == 2)
     if len(merges) != len(pairs) or not merges:
@@ -190,32 +190,3 @@ def _adds_tokens(config: Fields) -> dict[Literal["bos", "eos"], bool]:
     if config.flag("add_bos_token", False) or config.flag("add_eos_token", False):
         config.fault("add_bos_token", "or add_eos_token is true, which Qwen3-VL's template does not expect")
     return {"bos": False, "eos": False}
-
-
-def _chat_template(folder: Path, config: Fields) -> str | None:
-    """Read the template from its own file, else from tokenizer_config.json (the order of transformers 5)."""
-    if (folder / "chat_template.jinja").is_file():
-        return _text(folder / "chat_template.jinja", _TEMPLATE_LIMIT_BYTES)
-    holder = _open(folder / "chat_template.json") if (folder / "chat_template.json").is_file() else config
-    value = holder.values.get("chat_template")
-    if isinstance(value, list):  # several, by name
-        value = next((item.get("template") for item in value if _is_default(item)), None)
-    if value is not None and not isinstance(value, str):
-        config.fault("chat_template", "is not a string")
-        return None
-    return value
-
-
-def _is_default(item: object) -> bool:
-    return isinstance(item, dict) and item.get("name") == "default"
-
-
-def _text(path: Path, limit_bytes: int) -> str:
-    try:
-        if path.stat().st_size > limit_bytes:
-            raise CheckpointError(f"{path}: larger than the {limit_bytes} bytes allowed for this file")
-        return path.read_text(encoding="utf-8")
-    except OSError as failure:
-        raise CheckpointError(f"{path}: cannot be read ({failure.strerror})") from failure
-    except UnicodeDecodeError as failure:
-        raise CheckpointError(f"{path}: not UTF-8 text") from failure

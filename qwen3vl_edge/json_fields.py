@@ -1,4 +1,4 @@
-"""JSON files from outside: read within bounds, then taken apart field by field with every fault noted."""
+"""Files from outside, JSON most of all: read within bounds, then taken apart field by field with every fault noted."""
 
 import json
 from collections.abc import Mapping
@@ -7,9 +7,23 @@ from typing import TypeGuard
 
 from qwen3vl_edge.errors import EdgeError
 
-__all__ = ["Fields", "parse_object", "read_object"]
+__all__ = ["Fields", "parse_object", "read_object", "read_text"]
 
 _INT_MAX = 2**53  # the largest integer that every JSON reader keeps exact
+
+
+def read_text(path: Path, limit_bytes: int, error: type[EdgeError]) -> str:
+    """Read `path` as UTF-8 text, line ends made ``\\n``.
+
+    Raises:
+        error: the file cannot be read, is larger than `limit_bytes`, or is not UTF-8.
+
+    """
+    raw = _read_bytes(path, limit_bytes, error)
+    try:
+        return raw.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as failure:
+        raise error(f"{path}: not UTF-8 text") from failure
 
 
 def read_object(path: Path, limit_bytes: int, error: type[EdgeError]) -> dict[str, object]:
@@ -19,14 +33,17 @@ def read_object(path: Path, limit_bytes: int, error: type[EdgeError]) -> dict[st
         error: the file cannot be read, is larger than `limit_bytes`, or is not a JSON object.
 
     """
+    return parse_object(_read_bytes(path, limit_bytes, error), str(path), error)
+
+
+def _read_bytes(path: Path, limit_bytes: int, error: type[EdgeError]) -> bytes:
     try:
         size = path.stat().st_size
         if size > limit_bytes:
             raise error(f"{path}: {size} bytes are more than the {limit_bytes} allowed for this file")
-        raw = path.read_bytes()
+        return path.read_bytes()
     except OSError as failure:
         raise error(f"{path}: cannot be read ({failure.strerror})") from failure
-    return parse_object(raw, str(path), error)
 
 
 def parse_object(raw: bytes, where: str, error: type[EdgeError]) -> dict[str, object]:

@@ -7,14 +7,8 @@ import pytest
 from qwen3vl_edge.checkpoint import Checkpoint
 from qwen3vl_edge.errors import CheckpointError, UsageError
 from qwen3vl_edge.safetensors_header import read_header
-from tests.tiny_checkpoint import (
-    Dtype,
-    TinyShape,
-    tiny_tensors,
-    to_stored,
-    write_raw_safetensors,
-    write_tiny_checkpoint,
-)
+from tests.safetensors_files import Dtype, to_stored, write_raw_safetensors
+from tests.tiny_checkpoint import TinyShape, tiny_tensors, write_tiny_checkpoint
 
 
 def entry(begin: int, end: int, shape: list[int], dtype: str = "F32") -> dict[str, object]:

@@ -11,7 +11,7 @@ from qwen3vl_edge.messages import Content, Message
 from qwen3vl_edge.prompt import ChatTemplate, Part, SpecialTokens, TextPart, VisionPart
 from tests.goldens import GOLDEN, fold_pads
 from tests.prompts import conversations, synthetic_picture
-from tests.tiny_checkpoint import ADDED_TOKENS, N_SPECIAL
+from tests.tiny_tokenizer import ADDED_TOKENS, N_SPECIAL
 
 TEMPLATES = {path.stem: path.read_text() for path in (GOLDEN / "templates").glob("*.jinja")}
 SPECIAL = SpecialTokens(ADDED_TOKENS[:N_SPECIAL], ADDED_TOKENS[N_SPECIAL:])

@@ -5,79 +5,18 @@ Every dimension differs from every other, so that a swapped pair of axes cannot 
 
 import json
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.safetensors_files import Dtype, write_safetensors, write_shards
+from tests.tiny_tokenizer import ADDED_TOKENS, FIRST_ADDED_ID, write_tiny_tokenizer
+
+__all__ = ["Spelling", "TinyShape", "tensor_shapes", "tiny_config", "tiny_tensors", "write_tiny_checkpoint"]
+
 Spelling = Literal["4.57", "5"]
-Dtype = Literal["BF16", "F16", "F32"]
-
-# The 26 added tokens of Qwen3-VL in order; the first 14 are special.
-ADDED_TOKENS = (
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|object_ref_start|>",
-    "<|object_ref_end|>",
-    "<|box_start|>",
-    "<|box_end|>",
-    "<|quad_start|>",
-    "<|quad_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|vision_pad|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-    "<tool_call>",
-    "</tool_call>",
-    "<|fim_prefix|>",
-    "<|fim_middle|>",
-    "<|fim_suffix|>",
-    "<|fim_pad|>",
-    "<|repo_name|>",
-    "<|file_sep|>",
-    "<tool_response>",
-    "</tool_response>",
-    "<think>",
-    "</think>",
-)
-N_SPECIAL = 14
-
-MERGES = (
-    ("Ġ", "t"),
-    ("h", "e"),
-    ("Ġt", "he"),
-    ("i", "n"),
-    ("Ġ", "a"),
-    ("r", "e"),
-    ("o", "n"),
-    ("e", "r"),
-    ("Ġ", "s"),
-    ("a", "t"),
-    ("Ġ", "Ġ"),
-    ("e", "d"),
-)
-
-FIRST_ADDED_ID = 256 + len(MERGES)
-
-QWEN2_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-
-CHAT_TEMPLATE = (
-    "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\\n' }}"
-    "{%- if message.content is string %}{{- message.content }}{%- else %}"
-    "{%- for part in message.content %}"
-    "{%- if part.type == 'image' %}{{- '<|vision_start|><|image_pad|><|vision_end|>' }}"
-    "{%- elif part.type == 'video' %}{{- '<|vision_start|><|video_pad|><|vision_end|>' }}"
-    "{%- else %}{{- part.text }}{%- endif %}{%- endfor %}{%- endif %}"
-    "{{- '<|im_end|>\\n' }}{%- endfor %}"
-    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
-)
 
 
 @dataclass(frozen=True)
@@ -130,7 +69,7 @@ def write_tiny_checkpoint(
         write_tiny_tokenizer(folder)
     tensors = tiny_tensors(shape, seed=seed, tied=tied)
     if sharded:
-        _write_shards(folder, tensors, dtype)
+        write_shards(folder, tensors, dtype)
     else:
         write_safetensors(folder / "model.safetensors", tensors, dtype)
     return folder
@@ -277,119 +216,6 @@ def _with_biases(prefix: str, weights: dict[str, tuple[int, ...]]) -> dict[str, 
         shapes[f"{prefix}.{name}.bias"] = dims[:1]
         shapes[f"{prefix}.{name}.weight"] = dims
     return shapes
-
-
-def to_stored(values: NDArray[np.float32], dtype: Dtype) -> NDArray[np.generic]:
-    """Round float32 to the stored dtype (bfloat16 by nearest even, as its 16 bits)."""
-    if dtype == "F32":
-        return values
-    if dtype == "F16":
-        return values.astype(np.float16)
-    bits = values.view(np.uint32)
-    return ((bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-
-
-def write_safetensors(path: Path, tensors: dict[str, NDArray[np.float32]], dtype: Dtype = "BF16") -> None:
-    """Write one safetensors file, all tensors in `dtype`."""
-    item_bytes = 4 if dtype == "F32" else 2
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    offset = 0
-    for name, values in tensors.items():
-        end = offset + prod(values.shape) * item_bytes
-        header[name] = {"dtype": dtype, "shape": list(values.shape), "data_offsets": [offset, end]}
-        offset = end
-    data = b"".join(to_stored(values, dtype).tobytes() for values in tensors.values())
-    write_raw_safetensors(path, header, data)
-
-
-def write_raw_safetensors(path: Path, header: dict[str, object], data: bytes) -> None:
-    """Write a safetensors file with any header, sound or not."""
-    raw = json.dumps(header, separators=(",", ":")).encode()
-    raw += b" " * (-len(raw) % 8)
-    path.write_bytes(len(raw).to_bytes(8, "little") + raw + data)
-
-
-def _write_shards(folder: Path, tensors: dict[str, NDArray[np.float32]], dtype: Dtype) -> None:
-    names = list(tensors)
-    third = -(-len(names) // 3)
-    weight_map = {}
-    for i in range(3):
-        file = f"model-{i + 1:05d}-of-00003.safetensors"
-        part = names[i * third : (i + 1) * third]
-        write_safetensors(folder / file, {name: tensors[name] for name in part}, dtype)
-        weight_map |= dict.fromkeys(part, file)
-    _write_json(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": weight_map})
-
-
-def byte_alphabet() -> list[str]:
-    """Return the 256 characters that stand for bytes in a byte-level vocabulary (GPT-2's encoder.py)."""
-    printable = [
-        *range(ord("!"), ord("~") + 1),
-        *range(ord("¡"), ord("¬") + 1),
-        *range(ord("®"), ord("ÿ") + 1),
-    ]
-    others = [byte for byte in range(256) if byte not in printable]
-    return [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(others))]
-
-
-def write_tiny_tokenizer(folder: Path) -> None:
-    """Write tokenizer.json, tokenizer_config.json, vocab.json, merges.txt and the chat template."""
-    vocab = {token: i for i, token in enumerate([*byte_alphabet(), *(a + b for a, b in MERGES)])}
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    added = {
-        len(vocab) + i: {"content": token, **flags, "special": i < N_SPECIAL}
-        for i, token in enumerate(ADDED_TOKENS)
-    }
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
-    split = {"type": "Split", "pattern": {"Regex": QWEN2_SPLIT}, "behavior": "Isolated", "invert": False}
-    _write_json(
-        folder / "tokenizer.json",
-        {
-            "version": "1.0",
-            "truncation": None,
-            "padding": None,
-            "added_tokens": [{"id": i, **token} for i, token in added.items()],
-            "normalizer": {"type": "NFC"},
-            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, byte_level]},
-            "post_processor": byte_level,
-            "decoder": byte_level,
-            "model": {
-                "type": "BPE",
-                "dropout": None,
-                "unk_token": None,
-                "continuing_subword_prefix": "",
-                "end_of_word_suffix": "",
-                "fuse_unk": False,
-                "byte_fallback": False,
-                "ignore_merges": False,
-                "vocab": vocab,
-                "merges": [list(pair) for pair in MERGES],
-            },
-        },
-    )
-    _write_json(
-        folder / "tokenizer_config.json",
-        {
-            "add_bos_token": False,
-            "add_prefix_space": False,
-            "added_tokens_decoder": {str(i): token for i, token in added.items()},
-            "additional_special_tokens": list(ADDED_TOKENS[1:N_SPECIAL]),
-            "bos_token": None,
-            "clean_up_tokenization_spaces": False,
-            "eos_token": "<|im_end|>",
-            "errors": "replace",
-            "model_max_length": 4096,
-            "pad_token": "<|endoftext|>",
-            "split_special_tokens": False,
-            "tokenizer_class": "Qwen2Tokenizer",
-            "unk_token": None,
-        },
-    )
-    _write_json(folder / "vocab.json", vocab)
-    (folder / "merges.txt").write_text(
-        "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in MERGES), encoding="utf-8"
-    )
-    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
 
 
 _GENERATION: dict[str, object] = {

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from qwen3vl_edge.checkpoint import Checkpoint
-from qwen3vl_edge.converters.tensor_map import MODEL_RULES, PROJECTOR_RULES, Mapped, map_tensors
+from qwen3vl_edge.converters.tensor_map import Mapped, map_tensors
+from qwen3vl_edge.converters.tensor_rules import MODEL_RULES, PROJECTOR_RULES
 from qwen3vl_edge.errors import CheckpointError
 from qwen3vl_edge.hf_config import read_config
 from tests.converters.spoil import edit_json, rename_tensors, reshape_tensor

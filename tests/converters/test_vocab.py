@@ -8,7 +8,7 @@ from qwen3vl_edge.converters.vocab import TokenType, Vocab
 from qwen3vl_edge.errors import CheckpointError
 from qwen3vl_edge.hf_config import read_config
 from tests.converters.spoil import edit_json
-from tests.tiny_checkpoint import ADDED_TOKENS, CHAT_TEMPLATE, FIRST_ADDED_ID, MERGES
+from tests.tiny_tokenizer import ADDED_TOKENS, CHAT_TEMPLATE, FIRST_ADDED_ID, MERGES
 
 
 def read(folder: Path) -> Vocab:

@@ -14,14 +14,8 @@ import pytest
 from qwen3vl_edge.converters import MODEL_TYPES, PROJECTOR_TYPES, convert
 from tests.converters.differences import PROJECTOR_DIFFERENCES
 from tests.converters.listing import read_listing
-from tests.tiny_checkpoint import (
-    Dtype,
-    Spelling,
-    TinyShape,
-    tiny_tensors,
-    write_safetensors,
-    write_tiny_checkpoint,
-)
+from tests.safetensors_files import Dtype, write_safetensors
+from tests.tiny_checkpoint import Spelling, TinyShape, tiny_tensors, write_tiny_checkpoint
 from tools.oracle import CONVERT_SCRIPT, LLAMA_CPP, TOKENIZER
 
 pytestmark = pytest.mark.parity

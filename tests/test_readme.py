@@ -1,0 +1,39 @@
+"""What the documents tell a user to type exists."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from qwen3vl_edge.cli.main import app
+
+ROOT = Path(__file__).parents[1]
+TYPED = [
+    (name, line.split("qwen3vl-edge ", 1)[1])
+    for name in ("README.md", "ARCHITECTURE.md", "docs/conversion.md", "tools/demo.sh")
+    for line in re.findall(r"^(?:\$ |run )?(?:.*\| )?qwen3vl-edge .+$", (ROOT / name).read_text(), re.MULTILINE)
+]
+
+
+def test_the_readme_shows_every_command() -> None:
+    shown = {shlex.split(line, comments=True)[0] for name, line in TYPED if name == "README.md"}
+    assert {"ask", "caption", "convert", "inspect"} <= shown
+
+
+@pytest.mark.parametrize(("document", "line"), TYPED)
+def test_commands_and_options_exist(document: str, line: str) -> None:
+    command, *rest = shlex.split(line.split("|")[0], comments=True)
+    shown = CliRunner().invoke(app, [command, "--help"] if not command.startswith("-") else ["--help"])
+    assert shown.exit_code == 0, f"{document}: no command {command}"
+    for option in (word for word in rest if re.fullmatch(r"-[a-z]|--[a-z-]+", word)):
+        assert re.search(rf"(?<![\w-]){option}(?![\w-])", shown.stdout), f"{document}: {command} has no {option}"
+
+
+def test_make_targets_exist() -> None:
+    made = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for name in ("README.md", "CONTRIBUTING.md"):
+        told = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / name).read_text(), re.MULTILINE))
+        assert told
+        assert told <= made, name
