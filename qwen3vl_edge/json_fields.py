@@ -1,4 +1,4 @@
-"""Files from outside, JSON most of all: read within bounds, then taken apart field by field with every fault noted."""
+"""Files from outside, JSON most of all: read within bounds, taken apart with every fault noted."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _INT_MAX = 2**53  # the largest integer that every JSON reader keeps exact
 
 
 def read_text(path: Path, limit_bytes: int, error: type[EdgeError]) -> str:
-    """Read `path` as UTF-8 text, line ends made ``\\n``.
+    """Read `path` as UTF-8 text, whatever its line ends, with plain newlines.
 
     Raises:
         error: the file cannot be read, is larger than `limit_bytes`, or is not UTF-8.

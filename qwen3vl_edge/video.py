@@ -1,5 +1,6 @@
 """Clips from disk: decoding that follows the plan of `qwen3vl_edge.clips`."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -43,6 +44,10 @@ def load_clip(path: Path, limits: VideoLimits) -> Clip:
 
 
 def _open(path: Path) -> cv2.VideoCapture:
+    # Native complaints about a damaged file would stand beside our one line. FFmpeg's level is read
+    # when the first file is opened: -8 is AV_LOG_QUIET.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise MediaError("not a clip, or of a kind that this OpenCV cannot decode")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from qwen3vl_edge.errors import CheckpointError
-from qwen3vl_edge.json_fields import Fields, parse_object, read_object
+from qwen3vl_edge.json_fields import Fields, parse_object, read_object, read_text
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,17 @@ def test_refuses_files_that_are_too_large_or_absent(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="more than the 100 allowed"):
         read_object(path, 100, CheckpointError)
     assert read_object(path, 1000, CheckpointError) == {"a": "x" * 100}
+
+
+def test_text_files(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_bytes("a\r\nb\rc\nß".encode())
+    assert read_text(path, 100, CheckpointError) == "a\nb\nc\nß"
+    with pytest.raises(CheckpointError, match="more than the 5 allowed"):
+        read_text(path, 5, CheckpointError)
+    path.write_bytes(b"\xff")
+    with pytest.raises(CheckpointError, match="not UTF-8 text"):
+        read_text(path, 100, CheckpointError)
 
 
 def test_every_fault_is_noted_with_file_and_key() -> None:

@@ -44,7 +44,7 @@ class Context:
         self.handle = self._llama.llama_init_from_model(model.handle, parameters)
         if not self.handle:
             raise EngineError(
-                f"no memory for a context of {n_ctx} tokens: {library().take_complaints()}; ask for less"
+                f"no memory for a context of {n_ctx} tokens: {library().take_complaint()}; ask for less"
             )
         self.n_ctx: int = self._llama.llama_n_ctx(self.handle)
         self._n_batch = n_batch
@@ -142,4 +142,4 @@ class Context:
 
     def _check(self, failed: int) -> None:
         if failed:
-            raise EngineError(f"llama.cpp failed to evaluate ({failed}): {library().take_complaints()}")
+            raise EngineError(f"llama.cpp failed to evaluate ({failed}): {library().take_complaint()}")

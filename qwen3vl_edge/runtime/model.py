@@ -33,7 +33,7 @@ class TextModel:
         parameters.use_extra_bufts = extra_buffers
         self.handle = self._llama.llama_model_load_from_file(str(path).encode(), parameters)
         if not self.handle:
-            raise EngineError(f"llama.cpp cannot open {path}: {library().take_complaints()}")
+            raise EngineError(f"llama.cpp cannot open {path}: {library().take_complaint()}")
         self.vocab = self._llama.llama_model_get_vocab(self.handle)
         self.n_vocab: int = self._llama.llama_vocab_n_tokens(self.vocab)
         self.n_embd_inp: int = self._llama.llama_model_n_embd_inp(self.handle)

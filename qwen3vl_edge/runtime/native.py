@@ -2,7 +2,6 @@
 
 import ctypes
 import logging
-from collections import deque
 from functools import cache
 from types import FrameType, ModuleType
 
@@ -19,12 +18,12 @@ _CONTINUED = 5
 
 
 class Library:
-    """The two ctypes modules of llama-cpp-python, and what the native side complained about last."""
+    """The two ctypes modules of llama-cpp-python, and what the native side complained about."""
 
     def __init__(self, llama: ModuleType, mtmd: ModuleType) -> None:
         self.llama = llama
         self.mtmd = mtmd
-        self._complaints: deque[str] = deque(maxlen=3)
+        self._complaints: list[str] = []
         self._level = logging.DEBUG
         # the native side keeps the pointer only: the callback must live as long as this object
         self._callback = llama.llama_log_callback(self._on_log)
@@ -33,11 +32,11 @@ class Library:
         mtmd.mtmd_helper_log_set(self._callback, ctypes.c_void_p(0))
         llama.llama_backend_init()
 
-    def take_complaints(self) -> str:
-        """Give the last native error lines as one, and forget them."""
-        text = "; ".join(self._complaints)
+    def take_complaint(self) -> str:
+        """Give the first native error line since the last call: it is the cause, those after it follow."""
+        text = self._complaints[0] if self._complaints else "llama.cpp gave no reason"
         self._complaints.clear()
-        return text or "llama.cpp gave no reason"
+        return text
 
     def _on_log(self, level: int, text: bytes, _user_data: object) -> None:
         line = text.decode("utf-8", "replace").strip()

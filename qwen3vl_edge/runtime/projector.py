@@ -79,7 +79,7 @@ class Projector:
         parameters.image_max_tokens = _ANY_MAX_TOKENS
         self.handle = self._mtmd.mtmd_init_from_file(str(path).encode(), model.handle, parameters)
         if not self.handle:
-            raise EngineError(f"llama.cpp cannot open the projector {path}: {library().take_complaints()}")
+            raise EngineError(f"llama.cpp cannot open the projector {path}: {library().take_complaint()}")
 
     def close(self) -> None:
         """Free the projector; it is unusable afterwards."""
@@ -113,7 +113,7 @@ class Projector:
             pointers = (ctypes.POINTER(self._mtmd.mtmd_input_part) * len(parts))(*map(ctypes.pointer, parts))
             refused = self._mtmd.mtmd_tokenize_from_parts(self.handle, chunks, pointers, len(parts), False)
             if refused:
-                raise EngineError(f"llama.cpp cannot take the picture: {library().take_complaints()}")
+                raise EngineError(f"llama.cpp cannot take the picture: {library().take_complaint()}")
             chunk = VisionChunk(chunks)
             yield chunk
         finally:
@@ -131,7 +131,7 @@ class Projector:
             EngineError: The encoder failed.
         """
         if self._mtmd.mtmd_encode_chunk(self.handle, chunk.handle):
-            raise EngineError(f"the vision encoder failed: {library().take_complaints()}")
+            raise EngineError(f"the vision encoder failed: {library().take_complaint()}")
         output = self._mtmd.mtmd_get_output_embd(self.handle)
         shape = (chunk.n_tokens, self._model.n_embd_inp)
         return np.ctypeslib.as_array(output, shape).copy()

@@ -83,6 +83,16 @@ def test_a_reader_that_leaves_early_is_no_error(bundle: Path) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("content", [b"garbage", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(500), b""])
+def test_a_damaged_clip_is_one_line(bundle: Path, tmp_path: Path, content: bytes) -> None:
+    """Native decoders would complain on standard error too."""
+    (tmp_path / "damaged.mp4").write_bytes(content)
+    asked = qwen3vl_edge("ask", bundle, "What is this?", "-v", tmp_path / "damaged.mp4")
+    assert (asked.returncode, asked.stdout) == (1, "")
+    assert asked.stderr.startswith("qwen3vl-edge: error: ")
+    assert asked.stderr.count("\n") == 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent the POSIX way")
 def test_ctrl_c_ends_the_program_at_any_moment(bundle: Path, tmp_path: Path) -> None:
     """Native code calls back into Python for its log: an interrupt there must not be lost."""
