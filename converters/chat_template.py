@@ -17,7 +17,6 @@ def read_template(folder: Path, config: Fields) -> str | None:
 
     Raises:
         CheckpointError: a file cannot be read.
-
     """
     if (folder / "chat_template.jinja").is_file():
         return read_text(folder / "chat_template.jinja", _LIMIT_BYTES, CheckpointError)

@@ -48,7 +48,6 @@ def convert(  # noqa: PLR0913
         UsageError: wrong options, not a checkpoint folder, or files in the way.
         CheckpointError: every fault of the checkpoint, found before a byte is written.
         EdgeError: the disk refused.
-
     """
     plan = plan_conversion(src, type=type, projector_type=projector_type, name=name)
     return run_plan(plan, out_dir, overwrite=overwrite, progress=progress)

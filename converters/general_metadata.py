@@ -75,7 +75,6 @@ def general_metadata(
 
     Raises:
         CheckpointError: the model card cannot be read.
-
     """
     found = _heuristics(folder, name, n_parameters)
     found.name = found.name or folder.resolve().name

@@ -51,7 +51,6 @@ def encode_header(metadata: Sequence[KeyValue], tensors: Sequence[TensorEntry]) 
 
     Raises:
         CheckpointError: a string is not valid Unicode.
-
     """
     parts = [MAGIC, struct.pack("<IQQ", _VERSION, len(tensors), len(metadata))]
     for item in metadata:

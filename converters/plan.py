@@ -21,7 +21,7 @@ from qwen3vl_edge.hf_defaults import PreprocessorDefaults, SamplingDefaults
 from qwen3vl_edge.manifest import Role
 from qwen3vl_edge.model_config import ModelConfig
 
-__all__ = ["ConversionPlan", "PlannedFile", "PlannedTensor", "plan_conversion"]
+__all__ = ["ConversionPlan", "PlannedFile", "PlannedTensor", "plan_conversion", "safe_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,6 @@ def plan_conversion(
     Raises:
         UsageError: an unknown type, or `folder` is not a checkpoint folder.
         CheckpointError: what is wrong with the checkpoint, all of a kind in one line.
-
     """
     file_type, kind = _known(type, MODEL_TYPES, "--type")
     projector_file_type, projector_kind = _known(projector_type, PROJECTOR_TYPES, "--projector-type")

@@ -48,7 +48,6 @@ def map_tensors(checkpoint: Checkpoint, config: ModelConfig) -> tuple[list[Mappe
 
     Raises:
         CheckpointError: all unknown, missing, misshapen, unreadable and doubled tensors in one line.
-
     """
     problems: list[str] = []
     found = _by_name(checkpoint.tensors, problems)

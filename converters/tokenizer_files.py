@@ -52,7 +52,6 @@ def read_tokenizer(folder: Path) -> RawTokenizer:
 
     Raises:
         CheckpointError: files missing or damaged, or not Qwen2's kind of tokenizer; every fault in one line.
-
     """
     config = _config(folder / "tokenizer_config.json")
     if (folder / "tokenizer.json").is_file():

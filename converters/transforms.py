@@ -32,7 +32,6 @@ def convert_values(stored: Stored, dtype: str, target: str) -> NDArray[np.uint8]
         stored: any shape; for Q8_0 the last dimension is a multiple of 32.
         dtype: the stored dtype; BF16 values are their 16 bits.
         target: F32, F16, BF16 or Q8_0.
-
     """
     if dtype == target == "BF16":
         return _bytes(_quiet_bf16(stored.view(np.uint16)))

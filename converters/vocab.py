@@ -42,7 +42,6 @@ class Vocab:
         Raises:
             CheckpointError: files missing or damaged, not Qwen2's byte-level BPE, or tokens that do not
                 fit config.json.
-
         """
         raw = read_tokenizer(folder)
         tokens, types = _padded(folder, raw, config.text.vocab_size)

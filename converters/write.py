@@ -40,7 +40,6 @@ def write_planned(planned: PlannedFile, folder: Path, task: Task) -> Written:
     Raises:
         EdgeError: a tensor came out with another size than planned.
         OSError: the disk is full or the folder cannot be written.
-
     """
     temporary = folder / f".{planned.name}.part"
     with temporary.open("wb") as file:

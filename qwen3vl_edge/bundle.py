@@ -34,7 +34,6 @@ def find_bundle(path: Path, projector: Path | None = None) -> Bundle:
     Raises:
         UsageError: `path` does not exist, or it is not clear which files are meant.
         GGUFError: a file is damaged or missing, or the two do not belong together.
-
     """
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder; give a bundle folder or a GGUF file")
@@ -55,7 +54,6 @@ def verify_pair(model: GGUFInfo, projector: GGUFInfo) -> None:
 
     Raises:
         GGUFError: naming the first thing that does not fit.
-
     """
     if model.architecture not in _TEXT_ARCHITECTURES:
         raise GGUFError(

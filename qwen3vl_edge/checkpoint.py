@@ -95,7 +95,6 @@ class Checkpoint:
         Raises:
             UsageError: `folder` is not a checkpoint folder.
             CheckpointError: missing files, names that index and files do not share, faulty headers.
-
         """
         index_path = folder / INDEX_NAME
         weight_map = _weight_map(index_path) if index_path.exists() else None

@@ -75,7 +75,6 @@ class GGUFArray:
 
         Raises:
             GGUFError: the file changed or is damaged.
-
         """
         with HeaderReader(self.path) as reader:
             reader.position = self.offset

@@ -50,7 +50,6 @@ class GGUFInfo:
 
         Raises:
             GGUFError: not a GGUF file, damaged, truncated, or with tensors outside the file.
-
         """
         with HeaderReader(path) as reader:
             version = _version(reader)
@@ -82,7 +81,6 @@ class GGUFInfo:
 
         Raises:
             GGUFError: it is absent or of another type; so for the other accessors.
-
         """
         value = self.metadata.get(key)
         if not isinstance(value, str):

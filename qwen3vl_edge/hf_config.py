@@ -27,7 +27,6 @@ def read_config(folder: Path) -> ModelConfig:
 
     Raises:
         CheckpointError: every fault of the file in one line, each named by file and key.
-
     """
     path = folder / "config.json"
     fields = Fields(read_object(path, _LIMIT_BYTES, CheckpointError), str(path))

@@ -31,7 +31,6 @@ class SamplingDefaults:
 
         Raises:
             CheckpointError: every fault of the file in one line.
-
         """
         fields = _open(folder / "generation_config.json")
         if fields is None:
@@ -68,7 +67,6 @@ class PreprocessorDefaults:
 
         Raises:
             CheckpointError: every fault of a file in one line.
-
         """
         image, video = _image_fields(folder), _open(folder / "video_preprocessor_config.json")
         mean, std = _channels(image, "image_mean"), _channels(image, "image_std")

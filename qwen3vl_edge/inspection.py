@@ -73,7 +73,6 @@ def inspect_path(path: Path) -> Inspection:
     Raises:
         UsageError: nothing of the kind is there.
         CheckpointError, GGUFError: what is there is damaged.
-
     """
     if path.is_file():
         return _inspect_file(path)

@@ -17,7 +17,6 @@ def read_text(path: Path, limit_bytes: int, error: type[EdgeError]) -> str:
 
     Raises:
         error: the file cannot be read, is larger than `limit_bytes`, or is not UTF-8.
-
     """
     raw = _read_bytes(path, limit_bytes, error)
     try:
@@ -31,7 +30,6 @@ def read_object(path: Path, limit_bytes: int, error: type[EdgeError]) -> dict[st
 
     Raises:
         error: the file cannot be read, is larger than `limit_bytes`, or is not a JSON object.
-
     """
     return parse_object(_read_bytes(path, limit_bytes, error), str(path), error)
 
@@ -51,7 +49,6 @@ def parse_object(raw: bytes, where: str, error: type[EdgeError]) -> dict[str, ob
 
     Raises:
         error: anything else, named with `where`.
-
     """
     try:
         value = json.loads(

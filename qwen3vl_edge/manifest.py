@@ -80,7 +80,6 @@ class Manifest:
 
         Raises:
             GGUFError: every fault of the file in one line.
-
         """
         path = folder / MANIFEST_NAME
         fields = Fields(read_object(path, _LIMIT_BYTES, GGUFError), str(path))

@@ -53,7 +53,6 @@ def read_header(path: Path) -> list[HeaderEntry]:
 
     Raises:
         CheckpointError: the file cannot be read, or every fault of its header in one line.
-
     """
     raw, data_start, data_bytes = _raw_header(path)
     fields = Fields(parse_object(raw, str(path), CheckpointError), str(path))

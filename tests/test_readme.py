@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[1]
 TYPED = [
     (name, line.split("qwen3vl-edge ", 1)[1])
     for name in ("README.md", "ARCHITECTURE.md", "docs/conversion.md", "tools/demo.sh")
-    for line in re.findall(r"^(?:\$ |run )?(?:.*\| )?qwen3vl-edge .+$", (ROOT / name).read_text(), re.MULTILINE)
+    for line in re.findall(
+        r"^(?:\$ |run )?(?:.*\| )?qwen3vl-edge .+$", (ROOT / name).read_text(), re.MULTILINE
+    )
 ]
 
 
@@ -24,11 +26,13 @@ def test_the_readme_shows_every_command() -> None:
 
 @pytest.mark.parametrize(("document", "line"), TYPED)
 def test_commands_and_options_exist(document: str, line: str) -> None:
-    command, *rest = shlex.split(line.split("|")[0], comments=True)
+    command, *rest = shlex.split(line.split("|", maxsplit=1)[0], comments=True)
     shown = CliRunner().invoke(app, [command, "--help"] if not command.startswith("-") else ["--help"])
     assert shown.exit_code == 0, f"{document}: no command {command}"
     for option in (word for word in rest if re.fullmatch(r"-[a-z]|--[a-z-]+", word)):
-        assert re.search(rf"(?<![\w-]){option}(?![\w-])", shown.stdout), f"{document}: {command} has no {option}"
+        assert re.search(rf"(?<![\w-]){option}(?![\w-])", shown.stdout), (
+            f"{document}: {command} has no {option}"
+        )
 
 
 def test_make_targets_exist() -> None:

@@ -2,8 +2,6 @@
 
 import ctypes
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,14 +54,6 @@ class Context:
         if self.handle:
             self._llama.llama_free(self.handle)
             self.handle = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def clear(self) -> None:
         """Forget everything evaluated so far."""

@@ -3,7 +3,7 @@
 import codecs
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
@@ -73,10 +73,10 @@ class LlamaEngine:
         self._context: Context | None = None
         sound = extra_buffers_are_sound()
         with ExitStack() as opened:
-            self._model = opened.enter_context(TextModel(bundle.model, extra_buffers=sound.extra_buffers))
-            self._projector = opened.enter_context(
-                Projector(bundle.projector, self._model, n_threads=self._n_threads)
-            )
+            self._model = TextModel(bundle.model, extra_buffers=sound.extra_buffers)
+            opened.callback(self._model.close)
+            self._projector = Projector(bundle.projector, self._model, n_threads=self._n_threads)
+            opened.callback(self._projector.close)
             self._info = _engine_info(bundle, self._model)
             self._opened = opened.pop_all()
         self._factor = self._info.image_limits.factor
@@ -121,7 +121,7 @@ class LlamaEngine:
         self._read(context, prompt, seconds)
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         n_generated = 0
-        with Sampler(options.sampling) as sampler:
+        with closing(Sampler(options.sampling)) as sampler:
             while True:
                 with _clock(seconds, "decode"):
                     token = sampler.choose(context)

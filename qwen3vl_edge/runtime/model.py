@@ -3,8 +3,6 @@
 import ctypes
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.prompt import SpecialTokens
@@ -44,14 +42,6 @@ class TextModel:
         if self.handle:
             self._llama.llama_model_free(self.handle)
             self.handle = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def metadata(self, key: str) -> str | None:
         """Give the value of `key` in the GGUF file as text, None where it has none."""

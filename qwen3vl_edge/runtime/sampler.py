@@ -1,8 +1,5 @@
 """llama.cpp's sampler chain, in the order of the reference."""
 
-from types import TracebackType
-from typing import Self
-
 from qwen3vl_edge.runtime.context import Context
 from qwen3vl_edge.runtime.native import library
 from qwen3vl_edge.sampling import Sampling
@@ -50,14 +47,6 @@ class Sampler:
         if self._chain:
             self._llama.llama_sampler_free(self._chain)
             self._chain = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _add(self, sampler: object) -> None:
         self._llama.llama_sampler_chain_add(self._chain, sampler)

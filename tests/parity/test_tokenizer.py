@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tokenizer
     for file in TOKENIZER.iterdir():
         shutil.copy(file, source)
     bundle = convert(source, folder / "out", type="f16", projector_type="f16", name="tokenizer")
-    with TextModel(bundle.model) as model:
+    with closing(TextModel(bundle.model)) as model:
         yield Tokenizer.from_file(str(source / "tokenizer.json")), model
 
 
