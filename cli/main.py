@@ -1,5 +1,6 @@
 """The command `qwen3vl-edge`: its sub-commands, and the one place where errors become exit codes."""
 
+import io
 import logging
 import sys
 from typing import Annotated
@@ -58,6 +59,7 @@ for _command in (ask, caption, convert, inspect):
 def run() -> None:
     """Run the command; errors become one line on stderr and exit code 1, or 2 for a wrong call."""
     raise_on_interrupt()
+    _allow_any_text()
     try:
         app()
     except Interrupted:
@@ -69,6 +71,14 @@ def run() -> None:
         _exit(f"{error.strerror or error}{where}", _FAILURE)
     except MemoryError:
         _exit("out of memory; close other programs, or use a smaller model or type", _FAILURE)
+
+
+def _allow_any_text() -> None:
+    """Let file names that are no valid text through as the bytes that they are."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            is_utf8 = stream.encoding.lower().replace("-", "") == "utf8"
+            stream.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
 
 
 def _exit(message: str, code: int) -> None:

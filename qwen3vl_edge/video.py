@@ -1,6 +1,9 @@
 """Clips from disk: decoding that follows the plan of `qwen3vl_edge.clips`."""
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -28,33 +31,53 @@ def load_clip(path: Path, limits: VideoLimits) -> Clip:
     if not path.is_file():
         raise MediaError(f"no such clip: {path}")
     try:
-        plan = plan_clip(_footage(path), limits)
-        frames = _read_frames(path, plan)
-        if len(frames) < len(set(plan.indices)):
-            # the container promised more frames than it holds: plan again with what is there
-            plan = plan_clip(_count_frames(path), limits)
-            frames = _read_frames(path, plan)
+        with _as_text(path) as readable:
+            return _load(readable, limits, str(path))
     except MediaError as error:
         raise MediaError(f"{path}: {error}") from None
+
+
+def _load(path: str, limits: VideoLimits, source: str) -> Clip:
+    plan = plan_clip(_footage(path), limits)
+    frames = _read_frames(path, plan)
+    if len(frames) < len(set(plan.indices)):
+        # the container promised more frames than it holds: plan again with what is there
+        plan = plan_clip(_count_frames(path), limits)
+        frames = _read_frames(path, plan)
     missing = sorted(set(plan.indices) - frames.keys())
     if missing:
-        raise MediaError(f"{path}: frame {missing[0]} cannot be decoded; re-encode the clip")
+        raise MediaError(f"frame {missing[0]} cannot be decoded; re-encode the clip")
     firsts, seconds = plan.indices[::2], plan.indices[1::2]
-    return Clip(plan, tuple((frames[a], frames[b]) for a, b in zip(firsts, seconds, strict=True)), str(path))
+    pairs = tuple((frames[a], frames[b]) for a, b in zip(firsts, seconds, strict=True))
+    return Clip(plan, pairs, source)
 
 
-def _open(path: Path) -> cv2.VideoCapture:
+@contextmanager
+def _as_text(path: Path) -> Iterator[str]:
+    """Give a name for `path` that OpenCV can take: version 5.0.0 dies of one that is not valid UTF-8."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder) / "clip"
+            link.symlink_to(path.resolve())
+            yield str(link)
+    else:
+        yield str(path)
+
+
+def _open(path: str) -> cv2.VideoCapture:
     # Native complaints about a damaged file would stand beside our one line. FFmpeg's level is read
     # when the first file is opened: -8 is AV_LOG_QUIET.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    capture = cv2.VideoCapture(str(path))
+    capture = cv2.VideoCapture(path)
     if not capture.isOpened():
         raise MediaError("not a clip, or of a kind that this OpenCV cannot decode")
     return capture
 
 
-def _footage(path: Path) -> Footage:
+def _footage(path: str) -> Footage:
     """Read what the container says of itself."""
     capture = _open(path)
     try:
@@ -69,7 +92,7 @@ def _footage(path: Path) -> Footage:
         capture.release()
 
 
-def _count_frames(path: Path) -> Footage:
+def _count_frames(path: str) -> Footage:
     """Like `_footage`, with the frames counted by decoding instead of believed."""
     claimed = _footage(path)
     capture = _open(path)
@@ -82,7 +105,7 @@ def _count_frames(path: Path) -> Footage:
     return Footage(n_frames, claimed.fps, claimed.width, claimed.height)
 
 
-def _read_frames(path: Path, plan: ClipPlan) -> dict[int, Pixels]:
+def _read_frames(path: str, plan: ClipPlan) -> dict[int, Pixels]:
     """Decode the planned frames that can be decoded, by index, each fitted."""
     wanted = set(plan.indices)
     frames: dict[int, Pixels] = {}

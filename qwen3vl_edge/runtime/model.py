@@ -1,6 +1,7 @@
 """A language model opened by llama.cpp, and its vocabulary."""
 
 import ctypes
+import os
 from functools import cached_property
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class TextModel:
         self._llama = library().llama
         parameters = self._llama.llama_model_default_params()
         parameters.use_extra_bufts = extra_buffers
-        self.handle = self._llama.llama_model_load_from_file(str(path).encode(), parameters)
+        self.handle = self._llama.llama_model_load_from_file(os.fsencode(path), parameters)
         if not self.handle:
             raise EngineError(f"llama.cpp cannot open {path}: {library().take_complaint()}")
         self.vocab = self._llama.llama_model_get_vocab(self.handle)

@@ -1,6 +1,7 @@
 """The vision encoder and projector of a bundle, driven through mtmd."""
 
 import ctypes
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,7 +76,7 @@ class Projector:
         parameters.warmup = False  # an encoding for nothing
         parameters.image_min_tokens = _ANY_MIN_TOKENS
         parameters.image_max_tokens = _ANY_MAX_TOKENS
-        self.handle = self._mtmd.mtmd_init_from_file(str(path).encode(), model.handle, parameters)
+        self.handle = self._mtmd.mtmd_init_from_file(os.fsencode(path), model.handle, parameters)
         if not self.handle:
             raise EngineError(f"llama.cpp cannot open the projector {path}: {library().take_complaint()}")
 

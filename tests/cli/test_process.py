@@ -1,6 +1,8 @@
 """The command as a process of its own: start-up, pipes, and the demo model end to end."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,6 +83,21 @@ def test_a_reader_that_leaves_early_is_no_error(bundle: Path) -> None:
     program.stdout.close()
     _, said = program.communicate(timeout=60)
     assert "Traceback" not in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_file_names_that_are_no_text(bundle: Path, tmp_path: Path) -> None:
+    shutil.copy(SAMPLES / "red_circle.png", tmp_path / os.fsdecode(b"caf\xe9.png"))
+    shutil.copy(SAMPLES / "blue_circle_moves_right.mp4", tmp_path / os.fsdecode(b"caf\xe9.mp4"))
+    shutil.copytree(bundle, moved := tmp_path / os.fsdecode(b"b\xfcndel"))
+    command = [*PROGRAM, "caption", moved, tmp_path, "--temperature", "0"]
+    captioned = subprocess.run(command, capture_output=True, check=False)
+    assert (captioned.returncode, captioned.stderr) == (0, b"")
+    assert captioned.stdout.startswith(os.fsencode(tmp_path) + b"/caf\xe9.png: ")
+    asked = qwen3vl_edge(
+        "ask", bundle, "What?", "-v", tmp_path / os.fsdecode(b"caf\xe9.mp4"), errors="replace"
+    )
+    assert (asked.returncode, asked.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("content", [b"garbage", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(500), b""])
