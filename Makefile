@@ -20,6 +20,8 @@ $(VENV)/.python:
 $(VENV)/.installed: pyproject.toml | $(VENV)/.python
 	$(BIN)/python tools/setup_native.py
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	# opencv-python wants libGL, which servers lack; its twin without windows does not
+	$(BIN)/python -c 'import cv2' 2>/dev/null || $(BIN)/pip install --quiet opencv-python-headless==5.0.0.93
 	@touch $@
 
 setup: $(VENV)/.installed ## Make .venv: a sound llama.cpp, the package, the development tools

@@ -54,10 +54,13 @@ def ask(
     from qwen3vl_edge.ask import ask as ask_engine
     from qwen3vl_edge.cli import view
     from qwen3vl_edge.runtime.engine import GenerateOptions
+    from qwen3vl_edge.sampling import Sampling
 
     if logprobs is not None and not json:
         raise UsageError("--logprobs needs --json: plain answers have no place for them")
-    question = _read_question(prompt)
+    question = options.question(sys.stdin.read() if prompt == "-" else prompt)
+    options.require_files([*(image or ()), *(video or ())])
+    options.sampling(Sampling(), temperature, top_p, top_k, seed)  # a wrong one is told before the work
     with options.open_engine(model, mmproj, ctx, threads, view.progress()) as engine:
         chosen = options.sampling(engine.info.sampling, temperature, top_p, top_k, seed)
         events = ask_engine(
@@ -72,10 +75,3 @@ def ask(
             view.answer_json(events)
         else:
             view.answer_text(events)
-
-
-def _read_question(prompt: str) -> str:
-    question = sys.stdin.read() if prompt == "-" else prompt
-    if not question.strip():
-        raise UsageError("the question is empty; give one, or pipe one in with -")
-    return question.rstrip("\n") if prompt == "-" else question

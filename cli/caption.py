@@ -32,7 +32,7 @@ def caption(
     """Caption pictures, one line each; a picture that cannot be read is reported and passed over.
 
     Exit code 1 says that some picture has no caption. With --json each line is an object with
-    `path` and `caption`, or `path` and `error`.
+    `path`, `caption` and `stop_reason`, or `path` and `error`.
 
     \b
     qwen3vl-edge caption demo samples/
@@ -43,17 +43,19 @@ def caption(
     from qwen3vl_edge.caption import caption as caption_pictures
     from qwen3vl_edge.cli import view
     from qwen3vl_edge.runtime.engine import GenerateOptions
+    from qwen3vl_edge.sampling import Sampling
 
     pictures = find_pictures(path, recursive=recursive)
-    progress = view.progress()
+    question = options.question(prompt)
+    options.sampling(Sampling(), temperature, top_p, top_k, seed)  # a wrong one is told before the work
     n_failed = 0
     with (
-        options.open_engine(model, mmproj, ctx, threads, progress) as engine,
-        progress.task("captioning", len(pictures), "images") as task,
+        options.open_engine(model, mmproj, ctx, threads, view.progress()) as engine,
+        view.progress(beside_output=True).task("captioning", len(pictures), "images") as task,
     ):
         chosen = options.sampling(engine.info.sampling, temperature, top_p, top_k, seed)
         settings = GenerateOptions(chosen, max_tokens)
-        for result in caption_pictures(engine, pictures, settings, prompt=prompt, system=system):
+        for result in caption_pictures(engine, pictures, settings, prompt=question, system=system):
             view.caption_line(result, as_json=json)
             n_failed += isinstance(result, Failure)
             task.advance()

@@ -1,14 +1,20 @@
 """Ctrl-C, also while native code runs."""
 
 import _thread
+import os
 import signal
+import socket
 import sys
 import threading
 from types import FrameType
 
-__all__ = ["Interrupted", "raise_on_interrupt"]
+__all__ = ["INTERRUPTED", "Interrupted", "raise_on_interrupt"]
+
+INTERRUPTED = 130
+"""Exit code: 128 + SIGINT, as shells have it."""
 
 _AGAIN_S = 0.02
+_PATIENCE_S = 1.0
 
 
 class Interrupted(BaseException):
@@ -16,11 +22,25 @@ class Interrupted(BaseException):
 
 
 def raise_on_interrupt() -> None:
-    """Have Ctrl-C raise `Interrupted` in the main thread."""
-    signal.signal(signal.SIGINT, _on_interrupt)
+    """Have Ctrl-C raise `Interrupted` in the main thread, or end the process if that cannot be.
+
+    Python runs signal handlers between its own instructions. Encoding a large picture is one native
+    call that can take minutes; a thread, woken by the signal itself, ends the process then.
+    """
+    handled = threading.Event()
+
+    def on_interrupt(_signal: int, frame: FrameType | None) -> None:
+        handled.set()
+        _interrupt(frame)
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    wakes, woken = socket.socketpair()
+    woken.setblocking(False)
+    signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(wakes, woken, handled), daemon=True).start()
 
 
-def _on_interrupt(_signal: int, frame: FrameType | None) -> None:
+def _interrupt(frame: FrameType | None) -> None:
     # An exception inside a callback from native code ends there: ctypes prints and drops it. So
     # there, the interrupt is put off until the callback has returned.
     if _inside_native_callback(frame):
@@ -30,5 +50,15 @@ def _on_interrupt(_signal: int, frame: FrameType | None) -> None:
 
 
 def _inside_native_callback(frame: FrameType | None) -> bool:
-    native = sys.modules.get("qwen3vl_edge.runtime.native")  # not loaded: no callbacks
-    return native is not None and native.runs_callback(frame)
+    native = sys.modules.get("qwen3vl_edge.runtime.native")  # not loaded, or not yet: no callbacks
+    runs_callback = getattr(native, "runs_callback", None)
+    return runs_callback is not None and bool(runs_callback(frame))
+
+
+def _watch(wakes: socket.socket, _woken: socket.socket, handled: threading.Event) -> None:
+    """End the process if a signal is not handled soon; holds both sockets open."""
+    while signal.SIGINT not in wakes.recv(64):
+        pass
+    if not handled.wait(_PATIENCE_S):
+        os.write(2, b"qwen3vl-edge: interrupted\n")
+        os._exit(INTERRUPTED)

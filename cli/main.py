@@ -3,6 +3,7 @@
 import io
 import logging
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -11,14 +12,13 @@ from qwen3vl_edge.cli.ask import ask
 from qwen3vl_edge.cli.caption import caption
 from qwen3vl_edge.cli.convert import convert
 from qwen3vl_edge.cli.inspect import inspect
-from qwen3vl_edge.cli.interrupt import Interrupted, raise_on_interrupt
+from qwen3vl_edge.cli.interrupt import INTERRUPTED, Interrupted, raise_on_interrupt
 from qwen3vl_edge.errors import EdgeError, UsageError
 
 __all__ = ["app", "run"]
 
 _USAGE = 2
 _FAILURE = 1
-_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 app = typer.Typer(
     name="qwen3vl-edge",
@@ -60,10 +60,12 @@ def run() -> None:
     """Run the command; errors become one line on stderr and exit code 1, or 2 for a wrong call."""
     raise_on_interrupt()
     _allow_any_text()
+    if not sys.warnoptions:  # Python's warnings are for developers: Pillow has one for every large picture
+        warnings.simplefilter("ignore")
     try:
         app()
     except Interrupted:
-        _exit("interrupted", _INTERRUPTED)
+        _exit("interrupted", INTERRUPTED)
     except EdgeError as error:
         _exit(str(error), _USAGE if isinstance(error, UsageError) else _FAILURE)
     except OSError as error:
@@ -82,5 +84,5 @@ def _allow_any_text() -> None:
 
 
 def _exit(message: str, code: int) -> None:
-    sys.stderr.write(f"qwen3vl-edge: {'' if code == _INTERRUPTED else 'error: '}{message}\n")
+    sys.stderr.write(f"qwen3vl-edge: {'' if code == INTERRUPTED else 'error: '}{message}\n")
     sys.exit(code)

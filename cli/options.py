@@ -1,9 +1,12 @@
 """Arguments and options that several commands share, and what they turn into."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from qwen3vl_edge.errors import UsageError
 
 if TYPE_CHECKING:  # the commands must start fast: nothing heavy is imported before it is needed
     from qwen3vl_edge.bundle import Bundle
@@ -24,6 +27,8 @@ __all__ = [
     "TopP",
     "find_model",
     "open_engine",
+    "question",
+    "require_files",
     "sampling",
 ]
 
@@ -57,7 +62,7 @@ Context = Annotated[
     typer.Option("--ctx", min=256, help="Context in tokens.  [default: what is needed]", show_default=False),
 ]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="Threads.  [default: all cores]", show_default=False)
+    int | None, typer.Option(min=1, max=1024, help="Threads.  [default: all cores]", show_default=False)
 ]
 
 
@@ -80,6 +85,28 @@ def open_engine(
 
     bundle = find_model(name, mmproj, progress)
     return LlamaEngine(bundle, n_ctx=n_ctx, n_threads=n_threads)
+
+
+def question(text: str) -> str:
+    """Give what to ask, without the line end that a pipe brings along.
+
+    Raises:
+        UsageError: It is empty.
+    """
+    if not text.strip():
+        raise UsageError("the question is empty; give one, or pipe one in with -")
+    return text.rstrip("\n")
+
+
+def require_files(paths: Sequence[Path]) -> None:
+    """Check that all of `paths` are there, before a model is opened for nothing.
+
+    Raises:
+        UsageError: Some are not.
+    """
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise UsageError(f"no such file: {', '.join(missing)}")
 
 
 def sampling(

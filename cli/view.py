@@ -33,7 +33,17 @@ def note(text: str) -> None:
 
 def print_json(value: object) -> None:
     """Print one JSON document."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(_as_json(value, indent=2))
+
+
+def _as_json(value: object, indent: int | None = None) -> str:
+    """Give JSON as it is read best: escaped only where a file name is no valid text."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=indent)
+    return text + "\n"
 
 
 def answer_text(events: Iterable[Event]) -> None:
@@ -74,21 +84,26 @@ def answer_json(events: Iterable[Event]) -> None:
 
 def caption_line(result: Caption | Failure, *, as_json: bool) -> None:
     """Print one picture's caption on one line, or report why it has none."""
-    path = str(result.path)
     if as_json:
-        told = {"caption": result.caption} if isinstance(result, Caption) else {"error": result.error}
-        sys.stdout.write(json.dumps({"path": path, **told}, ensure_ascii=False) + "\n")
+        sys.stdout.write(_as_json(asdict(result) | {"path": str(result.path)}))
     elif isinstance(result, Caption):
-        sys.stdout.write(f"{path}: {' '.join(result.caption.split())}\n")
+        sys.stdout.write(f"{result.path}: {' '.join(result.caption.split())}\n")
+        if result.stop_reason == "length":
+            note(f"the caption of {result.path} was cut off; --max-tokens allows more")
     else:
         note(result.error)
     sys.stdout.flush()
 
 
-def progress() -> Progress:
-    """Give bars on standard error, or silence where that is not a terminal."""
-    console = Console(stderr=True)
-    return _Drawn(console) if console.is_terminal else SILENT
+def progress(*, beside_output: bool = False) -> Progress:
+    """Give bars on standard error, or silence where that is not a terminal.
+
+    Args:
+        beside_output: The product is printed while the bars stand; on one terminal they would get
+            into each other's way, and the product shows the progress.
+    """
+    drawn = sys.stderr.isatty() and not (beside_output and sys.stdout.isatty())
+    return _Drawn(Console(stderr=True)) if drawn else SILENT
 
 
 class _Drawn:
@@ -111,6 +126,7 @@ class _Drawn:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
+            redirect_stdout=False,  # else rich would send the product to standard error
         )
         with bars:
             yield _Bar(bars, description, total)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from qwen3vl_edge.errors import MediaError
 from qwen3vl_edge.images import load_picture
 from qwen3vl_edge.messages import Content, Message
 from qwen3vl_edge.runtime.engine import Engine, Event, GenerateOptions
@@ -29,8 +30,10 @@ def ask(  # noqa: PLR0913 -- the parts of one message
     """
     content: list[Content] = [load_picture(path, engine.info.image_limits) for path in pictures]
     if clips:
-        from qwen3vl_edge.video import load_clip  # noqa: PLC0415 -- OpenCV loads slowly; only clips need it
-
+        try:
+            from qwen3vl_edge.video import load_clip  # noqa: PLC0415 -- loads slowly; only clips need it
+        except ImportError as error:
+            raise MediaError(f"OpenCV does not load ({error}); pip install opencv-python-headless") from error
         content += [load_clip(path, engine.info.video_limits) for path in clips]
     messages = [] if system is None else [Message("system", (system,))]
     messages.append(Message("user", (*content, question)))

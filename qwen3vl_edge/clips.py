@@ -38,9 +38,9 @@ class ClipPlan:
     height: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clip:
-    """A clip, sampled and fitted: one (first, second) pair of frames a stamp."""
+    """A clip, sampled and fitted: one (first, second) pair of frames a stamp. Compared by identity."""
 
     plan: ClipPlan
     pairs: tuple[tuple[Pixels, Pixels], ...]

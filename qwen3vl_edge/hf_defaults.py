@@ -46,7 +46,8 @@ class SamplingDefaults:
             presence_penalty=number(fields, "presence_penalty"),
         )
         _raise_if_faulty(fields)
-        return result
+        # without sampling the reference takes the likeliest token, whatever temperature stands beside it
+        return replace(result, temperature=0.0) if result.do_sample is False else result
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,6 @@
 """Pictures from disk to the exact pixels that the reference implementation gives the model."""
 
-import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +21,12 @@ IMAGE_SUFFIXES = frozenset(
 """What a folder is searched for; a file named outright may have any suffix."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picture:
-    """One picture, fitted: what the model sees."""
+    """One picture, fitted: what the model sees. Compared by identity."""
 
     pixels: Pixels
     source: str
-
-    @cached_property
-    def content_id(self) -> str:
-        """Hash of the pixels: equal pictures have equal ids, whatever their files are called."""
-        digest = hashlib.blake2b(repr(self.pixels.shape).encode(), digest_size=16)
-        digest.update(np.ascontiguousarray(self.pixels).data)
-        return digest.hexdigest()
 
 
 def load_picture(path: Path, limits: ImageLimits) -> Picture:
@@ -53,11 +44,14 @@ def load_picture(path: Path, limits: ImageLimits) -> Picture:
         raise MediaError(f"{path} is a folder; name a picture in it") from None
     except UnidentifiedImageError:
         raise MediaError(f"not a picture, or of an unknown kind: {path}") from None
+    except PermissionError:
+        raise MediaError(f"{path} cannot be read: permission denied") from None
     except MediaError as error:
         raise MediaError(f"{path}: {error}") from None
     except Image.DecompressionBombError:
         raise MediaError(f"{path} claims more pixels than is safe to decode; scale it down first") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError) as error:
+        # what Pillow's decoders raise at damaged files
         raise MediaError(f"damaged picture {path}: {error}") from error
     return Picture(pixels, str(path))
 

@@ -30,6 +30,9 @@ from qwen3vl_edge.messages import Content, Message
 __all__ = ["ChatTemplate", "Part", "SpecialTokens", "TextPart", "VisionPart"]
 
 _PICTURE_TRIPLE = "<|vision_start|><|image_pad|><|vision_end|>"
+# What a template of a foreign model can run into: this is its program, not ours.
+_TEMPLATE_FAULTS = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
+
 _CLIP_TRIPLE = "<|vision_start|><|video_pad|><|vision_end|>"
 
 
@@ -41,7 +44,7 @@ class TextPart:
     parse_special: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class VisionPart:
     """One picture (one frame) or one moment of a clip (two); the engine adds start and end tokens."""
 
@@ -91,11 +94,11 @@ class ChatTemplate:
         shield = _Shield(self._special, messages)
         try:
             rendered = self._template.render(
-                messages=[shield.template_message(message) for message in messages],
+                messages=shield.messages,
                 add_generation_prompt=add_generation_prompt,
                 tools=None,
             )
-        except TemplateError as error:
+        except _TEMPLATE_FAULTS as error:
             raise PromptError(f"the model's chat template refuses the messages: {error}") from error
         media = [item for message in messages for item in message.content if not isinstance(item, str)]
         return tuple(self._split(rendered, shield, media))
@@ -106,12 +109,16 @@ class ChatTemplate:
         end = 0
         triples = f"{re.escape(_PICTURE_TRIPLE)}|{re.escape(_CLIP_TRIPLE)}"
         for found in re.finditer(f"(?P<triple>{triples})|{self._special.pattern}", rendered):
-            yield from self._plain(rendered[end : found.start()], shield)
-            end = found.end()
-            if found["triple"]:
-                yield from _vision(next(remaining, None), found["triple"])
-            else:
+            text, end = rendered[end : found.start()], found.end()
+            if not found["triple"]:
+                yield from self._plain(text, shield)
                 yield TextPart(found[0], parse_special=True)
+                continue
+            for stamp, vision in _moments(next(remaining, None), found["triple"]):
+                # one piece with the text before it: the reference's tokenizer sees no seam there
+                yield from self._plain(text + stamp, shield)
+                yield vision
+                text = ""
         yield from self._plain(rendered[end:], shield)
         if next(remaining, None) is not None:
             raise PromptError("the model's chat template leaves out a picture or clip of the messages")
@@ -136,43 +143,55 @@ class _Shield:
     """Takes special tokens out of the messages' text and knows what stood where."""
 
     def __init__(self, special: re.Pattern[str], messages: Sequence[Message]) -> None:
+        contents = [_joined(message.content) for message in messages]
         self._special = special
         self._literals: list[str] = []
-        texts = [item for message in messages for item in message.content if isinstance(item, str)]
+        texts = [item for content in contents for item in content if isinstance(item, str)]
         self._fence = "\ue000"  # private use; grows until no text holds it
         while any(self._fence in text for text in texts):
             self._fence += "\ue000"
         self.mark = re.compile(f"{self._fence}([0-9]+);")
-
-    def template_message(self, message: Message) -> dict[str, object]:
-        """Give `message` in the form that Hugging Face chat templates read."""
-        return {"role": message.role, "content": list(self._items(message.content))}
+        self.messages: list[dict[str, object]] = [
+            {"role": message.role, "content": list(map(self._item, content))}
+            for message, content in zip(messages, contents, strict=True)
+        ]
+        """The messages in the form that Hugging Face chat templates read."""
 
     def literal(self, mark: re.Match[str]) -> str:
         """Give the text that `mark` stands for."""
         return self._literals[int(mark[1])]
 
-    def _items(self, content: Sequence[Content]) -> Iterator[dict[str, str]]:
-        # Neighbouring texts are joined first: a token must not be assembled from two of them.
-        for is_text, group in groupby(content, key=lambda item: isinstance(item, str)):
-            if is_text:
-                text = unicodedata.normalize("NFC", "".join(map(str, group)))  # as the tokenizer does
-                yield {"type": "text", "text": self._special.sub(self._hide, text)}
-            else:
-                yield from ({"type": "image" if isinstance(item, Picture) else "video"} for item in group)
+    def _item(self, item: Content) -> dict[str, str]:
+        if isinstance(item, str):
+            return {"type": "text", "text": self._special.sub(self._hide, item)}
+        return {"type": "image" if isinstance(item, Picture) else "video"}
 
     def _hide(self, match: re.Match[str]) -> str:
         self._literals.append(match[0])
         return f"{self._fence}{len(self._literals) - 1};"
 
 
-def _vision(item: Content | None, triple: str) -> Iterator[Part]:
+def _joined(content: Sequence[Content]) -> list[Content]:
+    """Join neighbouring texts, so that no token is assembled from two; normalize as the tokenizer does."""
+    joined: list[Content] = []
+    for is_text, group in groupby(content, key=lambda item: isinstance(item, str)):
+        if is_text:
+            text = "".join(map(str, group))
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                raise PromptError("the text is not valid UTF-8; save it as UTF-8 and try again")
+            joined.append(unicodedata.normalize("NFC", text))
+        else:
+            joined += group
+    return joined
+
+
+def _moments(item: Content | None, triple: str) -> Iterator[tuple[str, VisionPart]]:
+    """Give what a triple stands for, each with the stamp that comes before it."""
     if isinstance(item, Picture) and triple == _PICTURE_TRIPLE:
-        yield VisionPart((item.pixels,))
+        yield "", VisionPart((item.pixels,))
     elif isinstance(item, Clip) and triple == _CLIP_TRIPLE:
         for stamp, pair in zip(item.plan.stamps_s, item.pairs, strict=True):
-            yield TextPart(f"<{stamp:.1f} seconds>")
-            yield VisionPart(pair)
+            yield f"<{stamp:.1f} seconds>", VisionPart(pair)
     else:
         raise PromptError("the model's chat template shows a picture or clip that is not in the messages")
 

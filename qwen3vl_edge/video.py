@@ -14,9 +14,7 @@ from qwen3vl_edge.errors import MediaError
 from qwen3vl_edge.images import Pixels, resize
 from qwen3vl_edge.limits import VideoLimits
 
-__all__ = ["VIDEO_SUFFIXES", "load_clip"]
-
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
+__all__ = ["load_clip"]
 
 _FALLBACK_FPS = 24.0
 """Frame rate of a container that states none (transformers 5.23 ``Qwen3VLVideoProcessor.sample_frames``)."""
@@ -38,7 +36,10 @@ def load_clip(path: Path, limits: VideoLimits) -> Clip:
 
 
 def _load(path: str, limits: VideoLimits, source: str) -> Clip:
-    plan = plan_clip(_footage(path), limits)
+    footage = _footage(path)
+    if footage.n_frames < 1:  # recorded live: nobody knew the length
+        footage = _count_frames(path)
+    plan = plan_clip(footage, limits)
     frames = _read_frames(path, plan)
     if len(frames) < len(set(plan.indices)):
         # the container promised more frames than it holds: plan again with what is there

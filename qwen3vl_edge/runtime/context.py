@@ -34,15 +34,16 @@ class Context:
 
     def __init__(self, model: TextModel, n_ctx: int, *, n_threads: int, n_batch: int = 512) -> None:
         self._llama = library().llama
-        self._model = model
+        self.n_vocab = model.n_vocab
         parameters = self._llama.llama_context_default_params()
         parameters.n_ctx = n_ctx
         parameters.n_batch = parameters.n_ubatch = n_batch
         parameters.n_threads = parameters.n_threads_batch = n_threads
+        library().forget_complaints()
         self.handle = self._llama.llama_init_from_model(model.handle, parameters)
         if not self.handle:
             raise EngineError(
-                f"no memory for a context of {n_ctx} tokens: {library().take_complaint()}; ask for less"
+                f"no memory for a context of {n_ctx} tokens: {library().complaint()}; ask for less"
             )
         self.n_ctx: int = self._llama.llama_n_ctx(self.handle)
         self._n_batch = n_batch
@@ -68,6 +69,7 @@ class Context:
             EngineError: The evaluation failed.
         """
         self._reserve(len(tokens))
+        library().forget_complaints()
         for start in range(0, len(tokens), self._n_batch):
             piece = tokens[start : start + self._n_batch]
             self._check(self._decode(piece))
@@ -87,6 +89,7 @@ class Context:
             EngineError: The evaluation failed.
         """
         self._reserve(chunk.n_tokens)
+        library().forget_complaints()
         position = self._llama.llama_pos(self.position)
         failed = library().mtmd.mtmd_helper_decode_image_chunk(
             projector.handle,
@@ -107,7 +110,7 @@ class Context:
     def logits(self) -> NDArray[np.float32]:
         """Give the logits after the last text token, shape (n_vocab,); valid until the next reading."""
         pointer = self._llama.llama_get_logits_ith(self.handle, -1)
-        return np.ctypeslib.as_array(pointer, (self._model.n_vocab,))
+        return np.ctypeslib.as_array(pointer, (self.n_vocab,))
 
     def _decode(self, tokens: Sequence[int]) -> int:
         count = len(tokens)
@@ -132,4 +135,4 @@ class Context:
 
     def _check(self, failed: int) -> None:
         if failed:
-            raise EngineError(f"llama.cpp failed to evaluate ({failed}): {library().take_complaint()}")
+            raise EngineError(f"llama.cpp failed to evaluate ({failed}): {library().complaint()}")

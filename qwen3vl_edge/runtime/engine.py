@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.limits import ImageLimits, VideoLimits
 from qwen3vl_edge.prompt import ChatTemplate, Part
 from qwen3vl_edge.sampling import Sampling
@@ -42,11 +43,21 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class GenerateOptions:
-    """What to generate; ``n_logprobs`` None gives none, N the chosen token's and the N best."""
+    """What to generate; ``n_logprobs`` None gives none, N the chosen token's and the N best.
+
+    Raises:
+        UsageError: A number is out of range.
+    """
 
     sampling: Sampling
     max_tokens: int = 1024
     n_logprobs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise UsageError(f"{self.max_tokens} tokens cannot be generated; ask for 1 or more")
+        if self.n_logprobs is not None and self.n_logprobs < 0:
+            raise UsageError(f"{self.n_logprobs} log-probabilities cannot be listed; ask for 0 or more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3vl_edge.bundle import Bundle
-from qwen3vl_edge.errors import ContextFullError, EngineError
+from qwen3vl_edge.errors import ContextFullError, EngineError, UsageError
 from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.prompt import ChatTemplate, Part, TextPart, VisionPart
 from qwen3vl_edge.runtime.context import Context
@@ -47,6 +47,11 @@ class _Prompt:
     n_text: int = 0
     n_vision: int = 0
 
+    def text_tokens(self) -> Iterator[int]:
+        for step in self.steps:
+            if not isinstance(step, VisionPart):
+                yield from step
+
 
 class LlamaEngine:
     """A model and its projector, open.
@@ -57,6 +62,7 @@ class LlamaEngine:
         n_threads: None takes the cores this process may use.
 
     Raises:
+        UsageError: `n_ctx` is more than the model has.
         EngineError: llama.cpp refuses a file, or no build of it works on this CPU.
     """
 
@@ -68,7 +74,8 @@ class LlamaEngine:
         n_threads: int | None = None,
     ) -> None:
         started = time.perf_counter()
-        self._n_ctx = n_ctx
+        self._closed = False
+        self._n_prompts = 0  # read so far; an answer goes on only while its prompt is the last
         self._n_threads = n_threads or default_threads()
         self._context: Context | None = None
         sound = extra_buffers_are_sound()
@@ -78,8 +85,10 @@ class LlamaEngine:
             self._projector = Projector(bundle.projector, self._model, n_threads=self._n_threads)
             opened.callback(self._projector.close)
             self._info = _engine_info(bundle, self._model)
+            self._n_ctx = _checked_n_ctx(n_ctx, self._model)
             self._opened = opened.pop_all()
         self._factor = self._info.image_limits.factor
+        self._limit = self._n_ctx or self._model.n_ctx_train
         self._load_s = time.perf_counter() - started
 
     @property
@@ -88,7 +97,8 @@ class LlamaEngine:
         return self._info
 
     def close(self) -> None:
-        """Free everything."""
+        """Free everything; the engine refuses prompts from now on."""
+        self._closed = True
         if self._context is not None:
             self._context.close()
             self._context = None
@@ -118,27 +128,35 @@ class LlamaEngine:
         self._load_s = 0.0
         prompt = self._tokenized(parts)
         context = self._empty_context(prompt, options.max_tokens)
+        mine = self._n_prompts
         self._read(context, prompt, seconds)
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         n_generated = 0
-        with closing(Sampler(options.sampling)) as sampler:
+        with closing(Sampler(context, options.sampling, prompt.text_tokens())) as sampler:
             while True:
                 with _clock(seconds, "decode"):
-                    token = sampler.choose(context)
+                    token = sampler.choose()
                 n_generated += 1
                 ended = self._model.ends_answer(token)
-                last = ended or n_generated == options.max_tokens or context.n_cells == context.n_ctx
+                last = ended or n_generated == options.max_tokens or context.n_cells >= self._limit
                 piece = b"" if ended else self._model.piece(token)
                 logprob = token_logprob(self._model, context.logits(), token, options.n_logprobs)
                 yield Generated(decoder.decode(piece, final=last), logprob)
                 if last:
                     break
+                self._check_turn(mine)
                 with _clock(seconds, "decode"):
                     context.read_tokens([token])
         stop: StopReason = "stop" if ended else "length"
         yield Finished(stop, TokenCounts(prompt.n_text, prompt.n_vision, n_generated), seconds)
 
+    def _check_turn(self, mine: int) -> None:
+        if self._closed or mine != self._n_prompts:
+            raise EngineError("this answer cannot go on: the engine was closed or given another prompt")
+
     def _tokenized(self, parts: Sequence[Part]) -> _Prompt:
+        if self._closed:
+            raise EngineError("the engine is closed; open the model again")
         if not parts or not isinstance(parts[-1], TextPart):
             raise EngineError("a prompt must end in text; add some after the last picture")
         prompt = _Prompt()
@@ -157,7 +175,7 @@ class LlamaEngine:
     def _empty_context(self, prompt: _Prompt, n_answer: int) -> Context:
         """Give a context with nothing in it and, if the model allows, room for prompt and answer."""
         n_prompt = prompt.n_text + prompt.n_vision
-        limit = self._n_ctx or self._model.n_ctx_train
+        limit = self._limit
         if n_prompt + 1 > limit:
             raise ContextFullError(
                 f"the prompt is {n_prompt} tokens ({prompt.n_vision} of them pictures) and the context "
@@ -171,6 +189,7 @@ class LlamaEngine:
             n_ctx = -(-wanted // _CONTEXT_STEP) * _CONTEXT_STEP
             self._context = Context(self._model, n_ctx, n_threads=self._n_threads)
         self._context.clear()
+        self._n_prompts += 1
         return self._context
 
     def _read(self, context: Context, prompt: _Prompt, seconds: Seconds) -> None:
@@ -189,6 +208,12 @@ class LlamaEngine:
                 pending = list(chunk.after)
         with _clock(seconds, "prefill"):
             context.read_tokens(pending)
+
+
+def _checked_n_ctx(n_ctx: int | None, model: TextModel) -> int | None:
+    if n_ctx is not None and not 0 < n_ctx <= model.n_ctx_train:
+        raise UsageError(f"a context of {n_ctx} tokens is wanted; the model has 1 to {model.n_ctx_train}")
+    return n_ctx
 
 
 def _engine_info(bundle: Bundle, model: TextModel) -> EngineInfo:

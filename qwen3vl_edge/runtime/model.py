@@ -30,9 +30,10 @@ class TextModel:
         self._llama = library().llama
         parameters = self._llama.llama_model_default_params()
         parameters.use_extra_bufts = extra_buffers
+        library().forget_complaints()
         self.handle = self._llama.llama_model_load_from_file(os.fsencode(path), parameters)
         if not self.handle:
-            raise EngineError(f"llama.cpp cannot open {path}: {library().take_complaint()}")
+            raise EngineError(f"llama.cpp cannot open {path}: {library().complaint()}")
         self.vocab = self._llama.llama_model_get_vocab(self.handle)
         self.n_vocab: int = self._llama.llama_vocab_n_tokens(self.vocab)
         self.n_embd_inp: int = self._llama.llama_model_n_embd_inp(self.handle)
@@ -42,7 +43,7 @@ class TextModel:
         """Free the weights; the model is unusable afterwards."""
         if self.handle:
             self._llama.llama_model_free(self.handle)
-            self.handle = None
+            self.handle = self.vocab = None
 
     def metadata(self, key: str) -> str | None:
         """Give the value of `key` in the GGUF file as text, None where it has none."""

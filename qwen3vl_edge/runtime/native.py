@@ -23,7 +23,7 @@ class Library:
     def __init__(self, llama: ModuleType, mtmd: ModuleType) -> None:
         self.llama = llama
         self.mtmd = mtmd
-        self._complaints: list[str] = []
+        self._complaint = ""
         self._level = logging.DEBUG
         # the native side keeps the pointer only: the callback must live as long as this object
         self._callback = llama.llama_log_callback(self._on_log)
@@ -32,11 +32,13 @@ class Library:
         mtmd.mtmd_helper_log_set(self._callback, ctypes.c_void_p(0))
         llama.llama_backend_init()
 
-    def take_complaint(self) -> str:
-        """Give the first native error line since the last call: it is the cause, those after it follow."""
-        text = self._complaints[0] if self._complaints else "llama.cpp gave no reason"
-        self._complaints.clear()
-        return text
+    def forget_complaints(self) -> None:
+        """Begin a call whose failure is to be explained."""
+        self._complaint = ""
+
+    def complaint(self) -> str:
+        """Give the first native error line since `forget_complaints`: the cause; those after it follow."""
+        return self._complaint or "llama.cpp gave no reason"
 
     def _on_log(self, level: int, text: bytes, _user_data: object) -> None:
         line = text.decode("utf-8", "replace").strip()
@@ -44,8 +46,8 @@ class Library:
             self._level = _LEVELS.get(level, logging.DEBUG)
         if not line.strip("."):  # loading draws a row of dots
             return
-        if self._level == logging.WARNING:
-            self._complaints.append(line)
+        if self._level == logging.WARNING and not self._complaint:
+            self._complaint = line
         _log.log(self._level, "%s", line)
 
 

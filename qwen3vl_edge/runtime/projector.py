@@ -4,6 +4,7 @@ import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,39 +26,18 @@ _ANY_MIN_TOKENS = 1
 _ANY_MAX_TOKENS = 1 << 20
 
 
+@dataclass(frozen=True, slots=True)
 class VisionChunk:
-    """One picture or pair of frames as mtmd has cut it; holds native memory until closed.
+    """One picture or pair of frames as mtmd has cut it; valid inside `Projector.cut`.
 
     ``before`` and ``after`` are the token ids of <|vision_start|> and <|vision_end|>; ``n_tokens``
-    counts KV cells, ``n_positions`` M-RoPE positions (the larger side of the grid).
+    counts KV cells.
     """
 
-    def __init__(self, chunks: int) -> None:
-        self._mtmd = library().mtmd
-        self._chunks = chunks
-        self.before: list[int] = []
-        self.after: list[int] = []
-        self.handle: int | None = None
-        for index in range(self._mtmd.mtmd_input_chunks_size(chunks)):
-            chunk = self._mtmd.mtmd_input_chunks_get(chunks, index)
-            if self._mtmd.mtmd_input_chunk_get_type(chunk) == self._mtmd.MTMD_INPUT_CHUNK_TYPE_IMAGE:
-                self.handle = chunk
-            else:
-                (self.after if self.handle else self.before).extend(self._text_tokens(chunk))
-        self.n_tokens: int = self._mtmd.mtmd_input_chunk_get_n_tokens(self.handle)
-        self.n_positions: int = self._mtmd.mtmd_input_chunk_get_n_pos(self.handle)
-
-    def _text_tokens(self, chunk: int) -> list[int]:
-        count = ctypes.c_size_t()
-        tokens = self._mtmd.mtmd_input_chunk_get_tokens_text(chunk, ctypes.byref(count))
-        return list(tokens[: count.value])
-
-    def close(self) -> None:
-        """Free the native chunk."""
-        if self._chunks:
-            self._mtmd.mtmd_input_chunks_free(self._chunks)
-            self._chunks = 0
-            self.handle = None
+    before: list[int]
+    after: list[int]
+    n_tokens: int
+    handle: int
 
 
 class Projector:
@@ -76,9 +56,10 @@ class Projector:
         parameters.warmup = False  # an encoding for nothing
         parameters.image_min_tokens = _ANY_MIN_TOKENS
         parameters.image_max_tokens = _ANY_MAX_TOKENS
+        library().forget_complaints()
         self.handle = self._mtmd.mtmd_init_from_file(os.fsencode(path), model.handle, parameters)
         if not self.handle:
-            raise EngineError(f"llama.cpp cannot open the projector {path}: {library().take_complaint()}")
+            raise EngineError(f"llama.cpp cannot open the projector {path}: {library().complaint()}")
 
     def close(self) -> None:
         """Free the projector; it is unusable afterwards."""
@@ -96,24 +77,38 @@ class Projector:
         Raises:
             EngineError: mtmd refuses the frames.
         """
+        library().forget_complaints()
         bitmaps = [self._bitmap(frame, mergeable=len(frames) > 1) for frame in frames]
         chunks = self._mtmd.mtmd_input_chunks_init()
-        chunk: VisionChunk | None = None
         try:
             parts = [self._mtmd.mtmd_input_part(None, bitmap) for bitmap in bitmaps]
             pointers = (ctypes.POINTER(self._mtmd.mtmd_input_part) * len(parts))(*map(ctypes.pointer, parts))
-            refused = self._mtmd.mtmd_tokenize_from_parts(self.handle, chunks, pointers, len(parts), False)
-            if refused:
-                raise EngineError(f"llama.cpp cannot take the picture: {library().take_complaint()}")
-            chunk = VisionChunk(chunks)
-            yield chunk
+            if self._mtmd.mtmd_tokenize_from_parts(self.handle, chunks, pointers, len(parts), False):
+                raise EngineError(f"llama.cpp cannot take the picture: {library().complaint()}")
+            yield self._chunk(chunks)
         finally:
-            if chunk is not None:
-                chunk.close()
-            else:
-                self._mtmd.mtmd_input_chunks_free(chunks)
+            self._mtmd.mtmd_input_chunks_free(chunks)
             for bitmap in bitmaps:
                 self._mtmd.mtmd_bitmap_free(bitmap)
+
+    def _chunk(self, chunks: int) -> VisionChunk:
+        """Take mtmd's chunks apart: start token, picture, end token."""
+        mtmd = self._mtmd
+        handles = [mtmd.mtmd_input_chunks_get(chunks, i) for i in range(mtmd.mtmd_input_chunks_size(chunks))]
+        kinds = [mtmd.mtmd_input_chunk_get_type(handle) for handle in handles]
+        text, image = mtmd.MTMD_INPUT_CHUNK_TYPE_TEXT, mtmd.MTMD_INPUT_CHUNK_TYPE_IMAGE
+        if kinds != [text, image, text]:
+            raise EngineError(
+                f"llama.cpp cuts a picture in an unknown way ({kinds}); is this another version?"
+            )
+        before, picture, after = handles
+        n_tokens = mtmd.mtmd_input_chunk_get_n_tokens(picture)
+        return VisionChunk(self._text_tokens(before), self._text_tokens(after), n_tokens, picture)
+
+    def _text_tokens(self, chunk: int) -> list[int]:
+        count = ctypes.c_size_t()
+        tokens = self._mtmd.mtmd_input_chunk_get_tokens_text(chunk, ctypes.byref(count))
+        return list(tokens[: count.value])
 
     def encode(self, chunk: VisionChunk) -> Embeddings:
         """Run the vision encoder; returns a copy of its output, shape (n_tokens, n_embd_inp).
@@ -121,8 +116,9 @@ class Projector:
         Raises:
             EngineError: The encoder failed.
         """
+        library().forget_complaints()
         if self._mtmd.mtmd_encode_chunk(self.handle, chunk.handle):
-            raise EngineError(f"the vision encoder failed: {library().take_complaint()}")
+            raise EngineError(f"the vision encoder failed: {library().complaint()}")
         output = self._mtmd.mtmd_get_output_embd(self.handle)
         shape = (chunk.n_tokens, self._model.n_embd_inp)
         return np.ctypeslib.as_array(output, shape).copy()

@@ -46,6 +46,7 @@ def sampling_defaults(metadata: Callable[[str], str | None]) -> Sampling:
         temperature=stored("temp", family.temperature),
         top_p=stored("top_p", family.top_p),
         top_k=int(stored("top_k", family.top_k)),
+        min_p=stored("min_p", family.min_p),
         repetition_penalty=stored("penalty_repeat", family.repetition_penalty),
     )
 

@@ -1,8 +1,12 @@
 """How many threads compute, and what they do while they wait for each other."""
 
 import os
+import sys
+from pathlib import Path
 
 __all__ = ["SLEEPING", "default_threads", "let_threads_sleep"]
+
+_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 SLEEPING = {"OMP_WAIT_POLICY": "passive"}
 """Environment in which OpenMP's threads sleep, not spin, at llama.cpp's barriers (GNU's and LLVM's
@@ -12,10 +16,18 @@ wait for: with other work on the cores, answers took 10 to 1,000 times as long
 
 
 def default_threads() -> int:
-    """Give the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux: respects taskset and containers
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Give the number of cores that this process may use: its affinity, and a container's quota."""
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(n_cores, _quota()))
+
+
+def _quota() -> int:
+    """Whole cores that the control group allows (Linux, cgroup v2: ``cpu.max`` is "QUOTA PERIOD")."""
+    try:
+        quota, period = _CPU_MAX.read_text().split()
+        return int(quota) // int(period)
+    except (OSError, ValueError):  # not Linux, not limited ("max")
+        return sys.maxsize
 
 
 def let_threads_sleep() -> None:

@@ -1,4 +1,6 @@
 import _thread
+import signal
+import subprocess
 import sys
 import threading
 
@@ -11,7 +13,7 @@ from qwen3vl_edge.runtime.native import Library
 
 def test_it_raises_at_once_in_ordinary_code() -> None:
     with pytest.raises(interrupt.Interrupted):
-        interrupt._on_interrupt(2, sys._getframe())
+        interrupt._interrupt(sys._getframe())
 
 
 def test_it_waits_for_a_native_callback_to_return(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +24,7 @@ def test_it_waits_for_a_native_callback_to_return(monkeypatch: pytest.MonkeyPatc
 
     class Pressed(bytes):
         def decode(self, *_: object) -> str:
-            interrupt._on_interrupt(2, sys._getframe())
+            interrupt._interrupt(sys._getframe())
             return ""
 
     library = Library.__new__(Library)
@@ -32,3 +34,22 @@ def test_it_waits_for_a_native_callback_to_return(monkeypatch: pytest.MonkeyPatc
         thread.join(timeout=5)
     assert again == ["again"]
     assert not native.runs_callback(sys._getframe())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent the POSIX way")
+def test_it_ends_the_process_when_native_code_does_not_return() -> None:
+    code = (
+        "import hashlib, sys\n"
+        "from qwen3vl_edge.cli.interrupt import raise_on_interrupt\n"
+        "raise_on_interrupt()\n"
+        "print('ready', flush=True)\n"
+        "hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)\n"  # minutes, in one native call
+    )
+    program = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == "ready\n"
+    program.send_signal(signal.SIGINT)
+    _, said = program.communicate(timeout=20)
+    assert (program.returncode, said) == (130, "qwen3vl-edge: interrupted\n")

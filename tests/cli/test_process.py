@@ -82,7 +82,7 @@ def test_a_reader_that_leaves_early_is_no_error(bundle: Path) -> None:
     assert program.stdout is not None
     program.stdout.close()
     _, said = program.communicate(timeout=60)
-    assert "Traceback" not in said
+    assert said == ""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
