@@ -27,25 +27,25 @@ def raise_on_interrupt() -> None:
     Python runs signal handlers between its own instructions. Encoding a large picture is one native
     call that can take minutes; a thread, woken by the signal itself, ends the process then.
     """
-    handled = threading.Event()
+    raised = threading.Event()
 
     def on_interrupt(_signal: int, frame: FrameType | None) -> None:
-        handled.set()
-        _interrupt(frame)
+        _interrupt(frame, raised)
 
     signal.signal(signal.SIGINT, on_interrupt)
     wakes, woken = socket.socketpair()
     woken.setblocking(False)
     signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(wakes, woken, handled), daemon=True).start()
+    threading.Thread(target=_watch, args=(wakes, woken, raised), daemon=True).start()
 
 
-def _interrupt(frame: FrameType | None) -> None:
+def _interrupt(frame: FrameType | None, raised: threading.Event) -> None:
     # An exception inside a callback from native code ends there: ctypes prints and drops it. So
     # there, the interrupt is put off until the callback has returned.
     if _inside_native_callback(frame):
         threading.Timer(_AGAIN_S, _thread.interrupt_main).start()
         return
+    raised.set()
     raise Interrupted
 
 
@@ -55,10 +55,9 @@ def _inside_native_callback(frame: FrameType | None) -> bool:
     return runs_callback is not None and bool(runs_callback(frame))
 
 
-def _watch(wakes: socket.socket, _woken: socket.socket, handled: threading.Event) -> None:
-    """End the process if a signal is not handled soon; holds both sockets open."""
-    while signal.SIGINT not in wakes.recv(64):
-        pass
-    if not handled.wait(_PATIENCE_S):
-        os.write(2, b"qwen3vl-edge: interrupted\n")
-        os._exit(INTERRUPTED)
+def _watch(wakes: socket.socket, _woken: socket.socket, raised: threading.Event) -> None:
+    """End the process if an interrupt is not raised soon; keeps both sockets open as long as it lives."""
+    while True:
+        if signal.SIGINT in wakes.recv(64) and not raised.wait(_PATIENCE_S):
+            os.write(2, b"qwen3vl-edge: interrupted\n")
+            os._exit(INTERRUPTED)

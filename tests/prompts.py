@@ -69,7 +69,7 @@ def conversations() -> dict[str, list[Message]]:
         "clip at 25 fps": (clip(4, 90, fps=25.0), "When does the star appear?"),
         "clip, long text": (clip(5, 4), _LONG),
         "two clips": (clip(6, 4), clip(7, 6, height=96, width=64), "Which clip is longer?"),
-        "picture and clip": (picture(14, 96, 96), "then", clip(8, 4), "What changed?"),
+        "picture and clip": (picture(14, 96, 96), "then: ", clip(8, 4), "What changed?"),
     }
     named = {name: [Message("user", content)] for name, content in asked.items()}
     named["system and turns"] = [

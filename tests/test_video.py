@@ -58,6 +58,13 @@ def test_a_container_that_promises_too_much_is_planned_by_what_it_holds(
     assert load_clip(path, LIMITS).plan.indices[-1] == 16
 
 
+def test_a_clip_recorded_live_has_its_frames_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such containers state no length; OpenCV then reports a large negative number of frames."""
+    path = write_clip(tmp_path / "live.mp4", 17)
+    monkeypatch.setattr("qwen3vl_edge.video._footage", lambda _: Footage(-(2**63), 8.0, 96, 64))
+    assert load_clip(path, LIMITS).plan.indices[-1] == 16
+
+
 def test_what_is_wrong_and_where_is_said(tmp_path: Path) -> None:
     (tmp_path / "notes.mp4").write_text("no clip")
     for name, said in {"absent.mp4": "no such clip", "notes.mp4": "not a clip"}.items():

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -13,7 +14,7 @@ from qwen3vl_edge.runtime.native import Library
 
 def test_it_raises_at_once_in_ordinary_code() -> None:
     with pytest.raises(interrupt.Interrupted):
-        interrupt._interrupt(sys._getframe())
+        interrupt._interrupt(sys._getframe(), threading.Event())
 
 
 def test_it_waits_for_a_native_callback_to_return(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +25,7 @@ def test_it_waits_for_a_native_callback_to_return(monkeypatch: pytest.MonkeyPatc
 
     class Pressed(bytes):
         def decode(self, *_: object) -> str:
-            interrupt._interrupt(sys._getframe())
+            interrupt._interrupt(sys._getframe(), threading.Event())
             return ""
 
     library = Library.__new__(Library)
@@ -50,6 +51,7 @@ def test_it_ends_the_process_when_native_code_does_not_return() -> None:
     )
     assert program.stdout is not None
     assert program.stdout.readline() == "ready\n"
+    time.sleep(0.5)  # it is inside the native call by now
     program.send_signal(signal.SIGINT)
     _, said = program.communicate(timeout=20)
     assert (program.returncode, said) == (130, "qwen3vl-edge: interrupted\n")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -73,6 +74,29 @@ def test_a_bundle_is_not_overwritten_by_accident(bundle: Path) -> None:
     assert again.returncode == 2
     assert "already holds" in again.stderr
     assert qwen3vl_edge("convert", "demo", "-o", bundle, "--type", "q8_0", "--overwrite").returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+def test_captions_reach_a_file_while_bars_stand_on_the_terminal(bundle: Path, tmp_path: Path) -> None:
+    terminal, end = pty.openpty()
+    with (tmp_path / "captions.jsonl").open("wb") as file:
+        program = subprocess.Popen(
+            [*PROGRAM, "caption", str(bundle), str(SAMPLES / "red_circle.png"), "--json"],
+            stdout=file,
+            stderr=end,
+        )
+        assert program.wait(timeout=60) == 0
+    os.close(end)
+    os.close(terminal)
+    assert json.loads((tmp_path / "captions.jsonl").read_text())["path"].endswith("red_circle.png")
+
+
+def test_json_with_names_that_are_no_text(bundle: Path, tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("other systems have no such names")
+    shutil.copy(SAMPLES / "red_circle.png", tmp_path / os.fsdecode(b"caf\xe9.png"))
+    done = subprocess.run([*PROGRAM, "caption", bundle, tmp_path, "--json"], capture_output=True, check=False)
+    assert json.loads(done.stdout.decode("utf-8"))["path"].endswith("caf\udce9.png")
 
 
 def test_a_reader_that_leaves_early_is_no_error(bundle: Path) -> None:

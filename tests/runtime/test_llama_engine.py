@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from qwen3vl_edge.bundle import Bundle
-from qwen3vl_edge.errors import ContextFullError, EngineError
+from qwen3vl_edge.errors import ContextFullError, EngineError, UsageError
 from qwen3vl_edge.prompt import TextPart, VisionPart
 from qwen3vl_edge.runtime.engine import Event, Finished, Generated, GenerateOptions
 from qwen3vl_edge.runtime.llama_engine import LlamaEngine
@@ -78,6 +78,70 @@ def test_a_seed_makes_sampling_repeatable(engine: LlamaEngine) -> None:
     warm = [Sampling(temperature=1.5, top_p=1, top_k=0, seed=seed) for seed in (7, 7, 8)]
     first, again, other = (answer(engine.generate(parts, GenerateOptions(s, 30)))[0] for s in warm)
     assert first == again != other
+
+
+@pytest.mark.parametrize("penalty", [{"repetition_penalty": 1.8}, {"presence_penalty": 2.0}])
+def test_penalties_keep_an_answer_from_repeating_itself(
+    engine: LlamaEngine, penalty: dict[str, float]
+) -> None:
+    def repeated(settings: Sampling) -> int:
+        _, tokens, _ = answer(engine.generate([TextPart("abc")], GenerateOptions(settings, 60, n_logprobs=0)))
+        ids = [event.logprob.id for event in tokens if event.logprob]
+        return len(ids) - len(set(ids))
+
+    assert repeated(Sampling(temperature=0, **penalty)) < repeated(GREEDY)
+
+
+def test_the_repetition_penalty_counts_the_prompt(engine: LlamaEngine) -> None:
+    def first_id(text: str, settings: Sampling) -> int:
+        _, tokens, _ = answer(engine.generate([TextPart(text)], GenerateOptions(settings, 1, n_logprobs=0)))
+        assert tokens[0].logprob
+        return tokens[0].logprob.id
+
+    printable = "".join(map(chr, range(33, 127)))
+    prompts = [printable[turn:] + printable[:turn] for turn in range(40)]
+    known = {text: set(engine._model.tokenize(text, parse_special=False)) for text in prompts}
+    repeating = [text for text in prompts if first_id(text, GREEDY) in known[text]]
+    assert repeating
+    strong = Sampling(temperature=0, repetition_penalty=1e6)
+    assert [text for text in repeating if first_id(text, strong) in known[text]] == []
+
+
+def test_min_p_1_leaves_only_the_likeliest(engine: LlamaEngine) -> None:
+    loose = Sampling(temperature=5, top_p=1, top_k=0, min_p=1, seed=1)
+    assert (
+        answer(engine.generate([TextPart("abc")], GenerateOptions(loose, 20)))[0]
+        == answer(engine.generate([TextPart("abc")], GenerateOptions(GREEDY, 20)))[0]
+    )
+
+
+def test_an_answer_cannot_go_on_after_another_prompt_was_read(engine: LlamaEngine) -> None:
+    first = engine.generate([TextPart("abc")], GenerateOptions(GREEDY, 20))
+    next(first)
+    next(engine.generate([TextPart("xyz")], GenerateOptions(GREEDY, 20)))
+    with pytest.raises(EngineError, match="another prompt"):
+        list(first)
+
+
+def test_a_closed_engine_says_so(tiny_bundle: Bundle) -> None:
+    with LlamaEngine(tiny_bundle, n_threads=2) as engine:
+        begun = engine.generate([TextPart("abc")], GenerateOptions(GREEDY, 20))
+        next(begun)
+    with pytest.raises(EngineError, match="closed"):
+        list(begun)
+    with pytest.raises(EngineError, match="closed"):
+        engine.count([TextPart("abc")])
+
+
+def test_a_context_larger_than_the_model_s_is_refused(tiny_bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match="a context of 1000000 tokens"):
+        LlamaEngine(tiny_bundle, n_ctx=1_000_000)
+
+
+@pytest.mark.parametrize("options", [{"max_tokens": 0}, {"n_logprobs": -1}])
+def test_impossible_options_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(UsageError):
+        GenerateOptions(GREEDY, **options)
 
 
 def test_tokens_are_counted_as_the_prompt_has_them(engine: LlamaEngine) -> None:
