@@ -9,7 +9,7 @@ from qwen3vl_edge.messages import Content, Message
 
 __all__ = ["conversations", "synthetic_clip", "synthetic_picture"]
 
-_LONG = "The red circle is left of the blue square, and the green star is small. " * 24
+_LONG = "The red circle is left of the blue square, and the green star is small. " * 14
 """More than 300 tokens in any tokenizer: positions must still be right far behind the media."""
 
 

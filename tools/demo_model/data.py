@@ -23,12 +23,11 @@ from tools.demo_model.questions import (
     picture_turns,
     sample_picture,
 )
-from tools.demo_model.sights import Sight, clip_sight, joined, picture_sight
+from tools.demo_model.sights import CONTEXT_CLASSES, UNCLEAR, Sight, clip_sight, joined, picture_sight
 from tools.demo_model.world import training_rng
 
 BATCH_SIZE = 16
 BATCHES_PER_POOL = 4  # A pool is sorted by length before it is cut, so that little is padded.
-QUESTIONS_PER_PICTURE = 4
 SYSTEM_PROMPT = "You are a helpful assistant."
 FOLLOW_UP_SHARE = 0.6
 BARE_CLIP_SHARE = 0.15
@@ -39,7 +38,8 @@ class Stage:
     """One step of the curriculum.
 
     ``kinds`` weighs the kinds of conversation, ``n_items`` the pictures of one, two, ... shapes and
-    ``tasks`` the questions asked about a picture. A stage without kinds trains the vision tower alone.
+    ``tasks`` the ``n_questions`` asked about a picture, all of ``one_task`` where one answer would give
+    away the next. A stage without kinds trains the vision tower alone.
     """
 
     name: str
@@ -47,16 +47,19 @@ class Stage:
     n_items: tuple[float, ...]
     kinds: dict[str, float]
     tasks: dict[str, float]
+    n_questions: int = 4
+    one_task: bool = False
 
 
 @dataclass(frozen=True)
 class Words:
-    """B conversations of up to L tokens, padded on the right; all fields are (B, L)."""
+    """B conversations of up to L tokens, padded on the right: (B, L), context (B, L, columns)."""
 
     ids: Tensor
     mask: Tensor
     types: Tensor
     weight: Tensor
+    context: Tensor
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,8 @@ def sample_conversation(stage: Stage, seed: int) -> Sample:
 
 def _picture(rng: np.random.Generator, stage: Stage) -> Sample:
     scene = sample_picture(rng, _n_items(rng, stage))
-    tasks = [_draw(rng, stage.tasks) for _ in range(QUESTIONS_PER_PICTURE)]
+    tasks = [_draw(rng, stage.tasks) for _ in range(1 if stage.one_task else stage.n_questions)]
+    tasks *= stage.n_questions // len(tasks)
     # Every scene has a caption, so no conversation is left without a turn.
     turns = picture_turns(rng, scene, tasks) or picture_turns(rng, scene, ["caption"])
     return Sample("picture", turns, (scene,))
@@ -155,11 +159,13 @@ def collate(encoder: Encoder, samples: Sequence[Encoded]) -> Batch:
     shape = len(samples), max(len(sample.ids) for sample in samples)
     ids = np.full(shape, encoder.padding)
     mask, weight = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
+    context = np.full((*shape, len(CONTEXT_CLASSES)), UNCLEAR)
     for row, sample in enumerate(samples):
         ids[row, : len(sample.ids)] = sample.ids
         mask[row, : len(sample.ids)] = 1
         weight[row, : len(sample.ids)] = sample.weight
-    words = Words(*map(torch.from_numpy, (ids, mask, encoder.token_types(ids), weight)))
+        context[row, : len(sample.ids)] = sample.context
+    words = Words(*map(torch.from_numpy, (ids, mask, encoder.token_types(ids), weight, context)))
     pictures = _vision([p for s in samples for p in s.images], [p for s in samples for p in s.image_sights])
     clips = _vision([c for s in samples for c in s.clips], [c for s in samples for c in s.clip_sights])
     return Batch(words, pictures, clips)

@@ -11,11 +11,12 @@ from transformers import PreTrainedTokenizerFast
 
 from tools.demo_model.pixels import Patches, clip_patches, frame_indices, image_patches, stamps
 from tools.demo_model.questions import Part, Sample, Turn
-from tools.demo_model.sights import Floats, Ints, Sight, clip_sight, picture_sight
+from tools.demo_model.sights import CONTEXT_CLASSES, UNCLEAR, Floats, Ints, Sight, clip_sight, picture_sight
 from tools.demo_model.world import Clip
 
 IMAGE_PAD, VIDEO_PAD = "<|image_pad|>", "<|video_pad|>"
 VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
+DIGIT_EMPHASIS = 4  # Digits carry what boxes and times say; the words around them are always the same.
 TEXT_TYPE, IMAGE_TYPE, VIDEO_TYPE = 0, 1, 2
 
 
@@ -23,13 +24,15 @@ TEXT_TYPE, IMAGE_TYPE, VIDEO_TYPE = 0, 1, 2
 class Encoded:
     """One conversation of L tokens; ``weight`` (L,) is what predicting each token counts in the loss.
 
-    Sights are known for samples of this world.
+    Sights are known for samples of this world. ``context`` (L, 3) is what a picture token can know from
+    the words before it: which picture it belongs to, and the seconds and tenths of its pair's stamp.
     """
 
     ids: Ints
     weight: Floats
     images: tuple[Patches, ...]
     clips: tuple[Patches, ...]
+    context: Ints
     image_sights: tuple[Sight, ...] = ()
     clip_sights: tuple[Sight, ...] = ()
 
@@ -41,6 +44,7 @@ class Encoder:
         self._tokenizer = tokenizer
         self._answer_start: list[int] = self._ids_of("<|im_start|>assistant\n")
         self._answer_end: int = self._ids_of("<|im_end|>")[0]
+        self._digits = self._ids_of("0123456789")
         self.image_pad: int = self._ids_of(IMAGE_PAD)[0]
         self.video_pad: int = self._ids_of(VIDEO_PAD)[0]
         self.padding: int = self._ids_of("<|endoftext|>")[0]
@@ -51,12 +55,14 @@ class Encoder:
         shown = [part for turn in sample.turns for part in turn.parts if isinstance(part, Clip)]
         stills = [picture_sight(*pair) for pair in zip(sample.scenes, images, strict=True)]
         moving = [clip_sight(*pair) for pair in zip(shown, clips, strict=True)]
-        return Encoded(ids, self._weights(ids), images, clips, tuple(stills), tuple(moving))
+        times = [_stamps(clip) for clip in shown]
+        context = self._context(ids, [one.n_tokens for one in images], times)
+        return Encoded(ids, self._weights(ids), images, clips, context, tuple(stills), tuple(moving))
 
     def prompt(self, system: str | None, parts: Sequence[Part]) -> Encoded:
         """Encode one user turn, ready for the model to answer."""
         ids, images, clips = self._encode(system, (Turn(tuple(parts), ""),), open_answer=True)
-        return Encoded(ids, np.zeros(len(ids), np.float32), images, clips)
+        return Encoded(ids, np.zeros(len(ids), np.float32), images, clips, np.empty((0, 3), np.int64))
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of an answer, without special tokens."""
@@ -88,8 +94,18 @@ class Encoder:
         clips = tuple(patches for patches, times in cut if times is not None)
         return ids, images, clips
 
+    def _context(self, ids: Ints, n_tokens: Sequence[int], times: Sequence[Sequence[str]]) -> Ints:
+        context = np.full((len(ids), len(CONTEXT_CLASSES)), UNCLEAR)
+        order = np.repeat(np.arange(len(n_tokens)), n_tokens)
+        context[ids == self.image_pad, 0] = np.minimum(order, CONTEXT_CLASSES[0] - 1)
+        stamped = [(int(time[:-2]) % 10, int(time[-1])) for clip in times for time in clip]
+        if stamped:
+            n_pads = int((ids == self.video_pad).sum())
+            context[ids == self.video_pad, 1:] = np.repeat(stamped, n_pads // len(stamped), axis=0)
+        return context
+
     def _weights(self, ids: Ints) -> Floats:
-        """Weigh tokens: each answer counts 1 / number of answers, shared evenly among its tokens."""
+        """Weigh tokens: each answer counts 1 / number of answers, shared among its tokens."""
         weight = np.zeros(len(ids), np.float32)
         n_start = len(self._answer_start)
         answers = [
@@ -98,7 +114,8 @@ class Encoder:
             if ids[at : at + n_start].tolist() == self._answer_start
         ]
         for answer in answers:
-            weight[answer] = 1 / (answer.stop - answer.start) / len(answers)
+            emphasis = np.where(np.isin(ids[answer], self._digits), DIGIT_EMPHASIS, 1)
+            weight[answer] = emphasis / emphasis.sum() / len(answers)
         return weight
 
     def _ids_of(self, text: str) -> list[int]:

@@ -33,7 +33,7 @@ TARGETS: Mapping[str, float] = {
     "motion": 0.8,
     "box": 0.6,
 }
-BOX_TASKS = ("box", "all_boxes")
+BOX_TASKS = ("box", "box_of_several", "all_boxes")
 PER_TASK = 50  # 400 samples over the eight tasks of ``EVALUATED``
 MAX_NEW_TOKENS = 120
 

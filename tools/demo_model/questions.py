@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image
 
 from tools.demo_model.clips import appearing_clip, moving_clip
@@ -17,6 +16,8 @@ from tools.demo_model.world import COLOURS, SHAPES, Clip, Scene, sample_kind, sa
 
 Part = str | Image.Image | Clip
 
+LOOK_UPS = ("colour", "shape", "box")  # questions about one item that is there
+WHICH_SHARES = (0.15, 0.15, 0.7)  # of pictures with the same colour, the same shape, neither
 ORDINALS = ("first", "second", "third")
 
 
@@ -54,10 +55,13 @@ def with_media(rng: Rng, media: Sequence[Part], question: str) -> tuple[Part, ..
 def picture_turns(rng: Rng, scene: Scene, tasks: Sequence[str]) -> tuple[Turn, ...]:
     """Make one turn per answerable task; only the first shows the picture."""
     asked: dict[str, str] = {}
+    told: set[str] = set()
     for task in tasks:
         answered = PICTURE_QUESTIONS[task](rng, scene)
-        if answered is not None:
+        # The same thing asked in other words could be answered from the words before, without a look.
+        if answered is not None and not (task in LOOK_UPS and answered[1] in told):
             asked.setdefault(*answered)
+            told.add(answered[1])
     image = scene.draw()
     return tuple(
         Turn(with_media(rng, [image], question) if index == 0 else (question,), answer)
@@ -69,15 +73,19 @@ def picture_turns(rng: Rng, scene: Scene, tasks: Sequence[str]) -> tuple[Turn, .
 
 
 def ask_which(rng: Rng) -> Sample:
-    """Ask which of several pictures in one turn shows an item; exactly one does."""
+    """Ask which of several pictures in one turn shows an item; exactly one does.
+
+    One question only: after its answer, the others could be answered by exclusion.
+    """
     n = int(rng.integers(2, 4))
     target = sample_kind(rng)
     kinds = [target]
     while len(kinds) < n:
         colour, shape = sample_kind(rng)
-        near = ((target[0], shape), (colour, target[1]), (colour, shape))[int(rng.integers(3))]
-        if near not in kinds:
-            kinds.append(near)
+        # Now and then the others share a word with what is asked for.
+        other = ((target[0], shape), (colour, target[1]), (colour, shape))[int(rng.choice(3, p=WHICH_SHARES))]
+        if other not in kinds:
+            kinds.append(other)
     order = rng.permutation(n)
     scenes = tuple(sample_scene(rng, [kinds[int(k)]]) for k in order)
     name = " ".join(target)
@@ -87,7 +95,7 @@ def ask_which(rng: Rng) -> Sample:
         f"Which image contains {article(name)}?",
         f"Where is the {name}?",
     )
-    answer = f"The {ORDINALS[int(np.flatnonzero(order == 0)[0])]} image."
+    answer = f"The {ORDINALS[order.tolist().index(0)]} image."
     images = [scene.draw() for scene in scenes]
     return Sample("which_image", (Turn((*images, question), answer),), scenes)
 
@@ -186,13 +194,14 @@ EVALUATED: Mapping[str, Callable[[Rng], Sample]] = {
     "count": lambda rng: _single_picture(rng, "count", int(rng.integers(1, 5))),
     "motion": ask_motion,
     "appearance": ask_appearance,
-    "box": lambda rng: _single_picture(rng, "box", int(rng.integers(1, 4))),
+    "box": lambda rng: _single_picture(rng, "box", 1),
 }
 EXTRA: Mapping[str, Callable[[Rng], Sample]] = {
     "caption_two": lambda rng: _single_picture(rng, "caption", 2),
     "caption_three": lambda rng: _single_picture(rng, "caption", 3),
     "shape": lambda rng: _single_picture(rng, "shape", int(rng.integers(1, 4))),
     "count_of": lambda rng: _single_picture(rng, "count_of", int(rng.integers(1, 5))),
+    "box_of_several": lambda rng: _single_picture(rng, "box", int(rng.integers(2, 4))),
     "all_boxes": lambda rng: _single_picture(rng, "all_boxes", 2),
 }
 

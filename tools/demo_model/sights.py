@@ -27,6 +27,8 @@ DIGITS = (11, 100 // BOX_STEP)  # classes of the hundreds and of the rest of one
 ITEM_CLASSES = (1 + len(COLOURS), 1 + len(SHAPES), 1 + MAX_ITEMS)  # colour, shape, place from the left
 SEEN_CLASSES = (5, *DIGITS * 4)  # motion, digits of the box: known where an item is
 SCENE_CLASSES = (1 + MAX_ITEMS,)  # number of items: known everywhere
+# Which picture of the conversation, seconds and tenths of the stamp.
+CONTEXT_CLASSES = (3, 10, 10)
 CLASSES = ITEM_CLASSES + SEEN_CLASSES + SCENE_CLASSES
 
 

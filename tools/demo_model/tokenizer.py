@@ -60,13 +60,23 @@ PLAIN_ADDED_TOKENS = (
     "</think>",
 )
 ADDED_TOKENS = SPECIAL_TOKENS + PLAIN_ADDED_TOKENS
+FROZEN = Path(__file__).parent / "tokenizer.json"
 TEMPLATE = Path(__file__).parent / "chat_template.jinja"
 N_BPE_TOKENS = 474  # With the 26 added ones 500, so that a vocabulary of 512 ends in unused padding.
 MODEL_MAX_LENGTH = 4096
 
 
-def train_tokenizer() -> Tokenizer:
-    """Grow the vocabulary; the same on every run."""
+def demo_tokenizer() -> Tokenizer:
+    """Load the demo model's tokenizer.
+
+    Its vocabulary is frozen beside this module: trained weights are bound to its ids, while what
+    ``grow_tokenizer`` finds changes with every sentence of the world.
+    """
+    return Tokenizer.from_file(str(FROZEN))
+
+
+def grow_tokenizer() -> Tokenizer:
+    """Grow a vocabulary on sentences of the world, the way the frozen one was; the same on every run."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     split = pre_tokenizers.Split(Regex(PRE_TOKENIZER), "isolated")
@@ -147,6 +157,15 @@ def with_template(tokenizer: Tokenizer, template: str) -> PreTrainedTokenizerFas
     wrapped: Any = PreTrainedTokenizerFast
     fast: PreTrainedTokenizerFast = wrapped(tokenizer_object=tokenizer, chat_template=template)
     return fast
+
+
+def names_of(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Ids of the words for colours and for shapes as they stand inside a sentence; each is one token."""
+    colours, shapes = (
+        tuple(token_id(tokenizer, f"\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}{word}") for word in words)
+        for words in (COLOURS, SHAPES)
+    )
+    return colours, shapes
 
 
 def token_id(tokenizer: Tokenizer, token: str) -> int:

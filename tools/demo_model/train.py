@@ -22,16 +22,14 @@ from torch.utils.data import DataLoader, Subset
 
 from tools.demo_model.data import BATCHES_PER_POOL, Batch, Pools, Stage
 from tools.demo_model.encode import Encoder
-from tools.demo_model.losses import Probe, saying_loss, seeing_loss
+from tools.demo_model.losses import Names, Probe, saying_loss, seeing_loss
 from tools.demo_model.model import DEFAULT_OUT, Model, checkpoint_config, new_model, save_checkpoint
-from tools.demo_model.picture_questions import PICTURE_QUESTIONS
-from tools.demo_model.tokenizer import TEMPLATE, train_tokenizer, with_template
+from tools.demo_model.tokenizer import TEMPLATE, demo_tokenizer, names_of, with_template
 
 log = logging.getLogger(__name__)
 
 DEFAULT_STATE = Path(__file__).parents[2] / "build" / "demo_model" / "state.pt"
 
-_EVERY_TASK = dict.fromkeys(PICTURE_QUESTIONS, 1.0) | {"box": 2.0, "yes_no": 2.0}
 # The tower learns to see before anything is said: with all tasks at once from nothing, the language
 # model answers from the words alone for hundreds of steps.
 CURRICULUM = (
@@ -40,21 +38,50 @@ CURRICULUM = (
         "name", 200, (1,), {"picture": 1}, {"caption": 1, "colour": 1, "shape": 1, "yes_no": 0.5, "box": 1}
     ),
     Stage(
+        "match",
+        1300,
+        (0.5, 3, 2, 1),
+        {"picture": 1},
+        {"colour": 4, "shape": 2, "yes_no": 1, "box": 3},
+        n_questions=6,
+        one_task=True,
+    ),
+    Stage(
+        "locate",
+        500,
+        (3, 2, 0.5),
+        {"picture": 3, "which_image": 4, "appearance": 0.7},
+        {"box": 5, "colour": 1, "yes_no": 0.5},
+        n_questions=6,
+        one_task=True,
+    ),
+    Stage("pick", 300, (1,), {"which_image": 1}, {}),
+    Stage(
         "tell",
-        1900,
+        600,
         (2, 2, 1.5, 1.5),
         {
             "picture": 5,
-            "which_image": 2.5,
-            "motion": 1.5,
+            "which_image": 3,
+            "motion": 0.8,
             "appearance": 1.5,
-            "in_turns": 0.4,
+            "in_turns": 0.3,
             "small_talk": 0.2,
         },
-        _EVERY_TASK,
+        {
+            "caption": 1.5,
+            "colour": 1,
+            "shape": 0.7,
+            "count": 1,
+            "count_of": 1,
+            "yes_no": 1,
+            "box": 4,
+            "all_boxes": 0.7,
+        },
+        n_questions=6,
     ),
 )
-PEAK_RATE, FINAL_SHARE, N_WARM_UP = 1e-3, 0.03, 50
+PEAK_RATE, FLAT_SHARE, FINAL_SHARE, N_WARM_UP = 1e-3, 0.86, 0.03, 50
 WEIGHT_DECAY, CLIP_NORM = 0.01, 1.0
 PROBE_WEIGHT = 0.25  # beside the loss on words, once there is one
 SAVE_EVERY_S = 60
@@ -72,11 +99,11 @@ class Run:
     mixed: bool  # matrix products in bf16, the rest in float32
 
 
-def start(config: dict[str, Any], seed: int, *, mixed: bool) -> Run:
+def start(config: dict[str, Any], names: Names, seed: int, *, mixed: bool) -> Run:
     """Set up a run at step 0, on a GPU if there is one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = new_model(config, seed).to(device).train()
-    probe = Probe(config["vision_config"]["out_hidden_size"]).to(device)
+    probe = Probe(config["vision_config"]["out_hidden_size"], names).to(device)
     parameters = [*model.parameters(), *probe.parameters()]
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": WEIGHT_DECAY},
@@ -86,10 +113,11 @@ def start(config: dict[str, Any], seed: int, *, mixed: bool) -> Run:
 
 
 def learning_rate(step: int) -> float:
-    """Follow a cosine over all stages to a small share of the peak, with a linear warm-up into each."""
+    """Stay at the peak, then follow a cosine to a small share of it; warm up into each stage."""
     begins = list(accumulate((stage.n_steps for stage in CURRICULUM), initial=0))
     warm = min(1.0, min(step - begin + 1 for begin in begins if begin <= step) / N_WARM_UP)
-    share = FINAL_SHARE + (1 - FINAL_SHARE) * 0.5 * (1 + math.cos(math.pi * step / begins[-1]))
+    decayed = max(0.0, step / begins[-1] - FLAT_SHARE) / (1 - FLAT_SHARE)
+    share = FINAL_SHARE + (1 - FINAL_SHARE) * 0.5 * (1 + math.cos(math.pi * decayed))
     return PEAK_RATE * warm * share
 
 
@@ -176,8 +204,10 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(arguments.threads)
-    tokenizer = train_tokenizer()
-    run = start(checkpoint_config(tokenizer), arguments.seed, mixed=arguments.mixed)
+    tokenizer = demo_tokenizer()
+    run = start(
+        checkpoint_config(tokenizer), Names(*names_of(tokenizer)), arguments.seed, mixed=arguments.mixed
+    )
     if arguments.resume and arguments.state.exists():
         load_state(run, arguments.state)
         log.info("resumed at step %d", run.step)
