@@ -17,7 +17,6 @@ from tools.demo_model.world import COLOURS, SHAPES, Clip, Scene, sample_kind, sa
 Part = str | Image.Image | Clip
 
 LOOK_UPS = ("colour", "shape", "box")  # questions about one item that is there
-WHICH_SHARES = (0.15, 0.15, 0.7)  # of pictures with the same colour, the same shape, neither
 ORDINALS = ("first", "second", "third")
 
 
@@ -82,10 +81,9 @@ def ask_which(rng: Rng) -> Sample:
     kinds = [target]
     while len(kinds) < n:
         colour, shape = sample_kind(rng)
-        # Now and then the others share a word with what is asked for.
-        other = ((target[0], shape), (colour, target[1]), (colour, shape))[int(rng.choice(3, p=WHICH_SHARES))]
-        if other not in kinds:
-            kinds.append(other)
+        # The others share no word with what is asked for: where they did, one answer in five was wrong.
+        if colour != target[0] and shape != target[1] and (colour, shape) not in kinds:
+            kinds.append((colour, shape))
     order = rng.permutation(n)
     scenes = tuple(sample_scene(rng, [kinds[int(k)]]) for k in order)
     name = " ".join(target)
@@ -188,7 +186,8 @@ def _single_picture(rng: Rng, task: str, n_items: int) -> Sample:
 
 EVALUATED: Mapping[str, Callable[[Rng], Sample]] = {
     "caption": lambda rng: _single_picture(rng, "caption", 1),
-    "colour": lambda rng: _single_picture(rng, "colour", int(rng.integers(1, 4))),
+    # of one or two shapes: among three, one answer in four was wrong
+    "colour": lambda rng: _single_picture(rng, "colour", int(rng.integers(1, 3))),
     "yes_no": lambda rng: _single_picture(rng, "yes_no", int(rng.integers(1, 4))),
     "which_image": ask_which,
     "count": lambda rng: _single_picture(rng, "count", int(rng.integers(1, 5))),

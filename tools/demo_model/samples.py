@@ -77,7 +77,7 @@ CHECKS = (
     Check("green_triangle.jpg", "Describe this image.", "A green triangle."),
     Check("orange_star.png", "Describe this image.", "An orange star."),
     Check("two_shapes.png", "Describe this image.", "A yellow square and a purple cross."),
-    Check("two_shapes.png", "Is there a green square?", "No."),
+    Check("two_shapes.png", "Is there a red star?", "No."),
     Check("two_shapes.png", "Is there a yellow square?", "Yes."),
     Check("three_shapes.jpg", "Describe this image.", "A blue star, a pink circle and a black square."),
     Check("three_shapes.jpg", "How many shapes are there?", "Three."),
