@@ -16,7 +16,7 @@ import torch
 from tools.demo_model.encode import Encoder
 from tools.demo_model.losses import scaled
 from tools.demo_model.model import DEFAULT_OUT, load_checkpoint
-from tools.demo_model.questions import EVALUATED, EXTRA, Part, Sample
+from tools.demo_model.questions import EVALUATED, EXTRA, Part, Sample, single
 from tools.demo_model.score import boxes_score, exact
 from tools.demo_model.tokenizer import load_tokenizer
 from tools.demo_model.world import held_out_rng
@@ -67,8 +67,8 @@ class TaskResult:
 def held_out_samples(n_per_task: int, *, extra: bool = False) -> Iterator[Sample]:
     """Yield the same samples on every call; none of them can be drawn in training."""
     tasks = {**EVALUATED, **EXTRA} if extra else EVALUATED
-    for number, ask in enumerate(tasks.values()):
-        yield from (ask(held_out_rng(number * 1_000_000 + index)) for index in range(n_per_task))
+    for number, task in enumerate(tasks):
+        yield from (single(task, held_out_rng(number * 1_000_000 + index)) for index in range(n_per_task))
 
 
 def judge(samples: Iterator[Sample], answer: AnswerFunction) -> Iterator[Judged]:

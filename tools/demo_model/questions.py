@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
@@ -207,4 +207,4 @@ EXTRA: Mapping[str, Callable[[Rng], Sample]] = {
 
 def single(task: str, rng: Rng) -> Sample:
     """Sample a conversation of one question; tasks are the keys of ``EVALUATED`` and ``EXTRA``."""
-    return {**EVALUATED, **EXTRA}[task](rng)
+    return replace({**EVALUATED, **EXTRA}[task](rng), task=task)

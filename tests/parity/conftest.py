@@ -1,0 +1,4 @@
+from importlib.util import find_spec
+
+# `make test` runs without the parity extra; `make parity` installs it, and finding no test is an error there.
+collect_ignore_glob = [] if find_spec("transformers") and find_spec("torch") else ["test_*.py"]
