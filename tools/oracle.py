@@ -60,7 +60,7 @@ def _fetch(target: Path, download: Callable[[Path], Path], rename: Callable[[str
 
 def _download_archive(folder: Path) -> Path:
     requirement = "llama-cpp-python==0.3.36"
-    options = ["--quiet", "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--dest", str(folder)]
+    options = ["--quiet", "--no-deps", "--no-binary", "llama-cpp-python", "--dest", str(folder)]
     _run([sys.executable, "-m", "pip", "download", *options, requirement])
     return folder / _ARCHIVE
 
