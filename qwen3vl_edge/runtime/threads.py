@@ -8,11 +8,11 @@ __all__ = ["SLEEPING", "default_threads", "let_threads_sleep"]
 
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
-SLEEPING = {"OMP_WAIT_POLICY": "passive"}
-"""Environment in which OpenMP's threads sleep, not spin, at llama.cpp's barriers (GNU's and LLVM's
-OpenMP read it when they load). Spinning threads eat the time slices of the thread that all of them
-wait for: with other work on the cores, answers took 10 to 1,000 times as long
-(docs/decisions/0005-threads-sleep.md)."""
+SLEEPING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
+"""Environment in which OpenMP's threads soon sleep, not spin, at llama.cpp's barriers (OpenMP reads it
+when it loads; the second, which GNU's obeys before the first, is some microseconds). Spinning threads
+eat the time slices of the thread that all of them wait for: with other work on the cores, answers took
+up to 100 times as long (docs/decisions/0005-threads-sleep.md)."""
 
 
 def default_threads() -> int:
