@@ -5,32 +5,15 @@ ratios are what to compare. Every command runs in a process of its own; memory i
 """
 
 import platform
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.tiny_checkpoint import TinyShape, write_tiny_checkpoint
 from tools.bench.measure import Measured, in_turn
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = str(Path(sys.executable).parent / "qwen3vl-edge")
-
-# About 0.8 GB in bf16: long enough to be measured, short enough to be run often.
-LARGE = TinyShape(
-    hidden=1024,
-    ffn=4096,
-    n_layers=20,
-    n_heads=16,
-    n_kv_heads=8,
-    head_dim=128,
-    mrope_section=(24, 20, 20),
-    vision_hidden=768,
-    vision_ffn=3088,
-    vision_layers=12,
-    vision_heads=12,
-    n_positions=2304,
-    deepstack=(2, 5, 8),
-)
 
 
 def main() -> None:
@@ -49,7 +32,9 @@ def _start() -> None:
 def _convert() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        source = str(write_tiny_checkpoint(work / "source", shape=LARGE))
+        source = str(work / "source")
+        # in a process of its own: on Linux a child's peak memory counts from its parent's
+        subprocess.run([sys.executable, "-m", "tools.bench.source", source], check=True)
         theirs = [sys.executable, str(ROOT / "tools/oracle_convert.py"), "--any-vocab", source, folder]
         runs = {
             "qwen3vl-edge convert": [COMMAND, "convert", source, "-o", str(work / "ours"), "--overwrite"],

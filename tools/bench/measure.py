@@ -14,7 +14,7 @@ _RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Best wall time in seconds, largest resident set in bytes; Linux counts this program's own as the least."""
+    """Best wall time in seconds, largest resident set in bytes (on Linux no less than this program's own)."""
 
     seconds: float
     peak_bytes: int
