@@ -31,7 +31,7 @@ def test_it_waits_for_a_native_callback_to_return(monkeypatch: pytest.MonkeyPatc
     library = Library.__new__(Library)
     library._level = 10
     library._on_log(1, Pressed(), None)
-    for thread in [t for t in threading.enumerate() if t.name.startswith("Thread-")]:
+    for thread in [t for t in threading.enumerate() if isinstance(t, threading.Timer)]:
         thread.join(timeout=5)
     assert again == ["again"]
     assert not native.runs_callback(sys._getframe())
