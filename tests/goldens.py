@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GOLDEN", "digest", "fold_pads", "random_picture"]
+__all__ = ["GOLDEN", "digest", "fold_pads", "kl_divergence", "random_picture"]
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -31,3 +31,10 @@ def fold_pads(text: str) -> str:
     return re.sub(
         r"(<\|(?:image|video)_pad\|>)\1*", lambda run: f"{run[1]}×{len(run[0]) // len(run[1])}", text
     )
+
+
+def kl_divergence(reference: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """KL(reference ‖ other) in nats of two rows of logits, shape (vocab_size,)."""
+    p, q = (row.astype(np.float64) - row.max() for row in (reference, other))
+    log_p, log_q = (row - np.log(np.exp(row).sum()) for row in (p, q))
+    return float((np.exp(log_p) * (log_p - log_q)).sum())

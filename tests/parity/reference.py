@@ -106,13 +106,6 @@ def expand(text: str, messages: Sequence[Message]) -> str:
     return text.replace("\0", "<|vision_start|>").replace("\1", "<|vision_end|>")
 
 
-def kl_divergence(reference: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """KL(reference ‖ other) in nats of two rows of logits, shape (vocab_size,)."""
-    p, q = (row.astype(np.float64) - row.max() for row in (reference, other))
-    log_p, log_q = (row - np.log(np.exp(row).sum()) for row in (p, q))
-    return float((np.exp(log_p) * (log_p - log_q)).sum())
-
-
 def _as_template_message(message: Message) -> dict[str, object]:
     kinds = {Picture: "image", Clip: "video"}
     content = [

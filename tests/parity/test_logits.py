@@ -9,7 +9,8 @@ import torch
 from qwen3vl_edge.converters import convert
 from qwen3vl_edge.demo import CHECKPOINT
 from qwen3vl_edge.runtime.llama_engine import LlamaEngine
-from tests.parity.reference import Reference, kl_divergence
+from tests.goldens import kl_divergence
+from tests.parity.reference import Reference
 from tests.prompts import conversations
 from tests.tiny_checkpoint import write_tiny_checkpoint
 

@@ -10,7 +10,7 @@ from qwen3vl_edge.prompt import TextPart, VisionPart
 from qwen3vl_edge.runtime.engine import Event, Finished, Generated, GenerateOptions
 from qwen3vl_edge.runtime.llama_engine import LlamaEngine
 from qwen3vl_edge.sampling import GREEDY, Sampling
-from tests.goldens import GOLDEN
+from tests.goldens import GOLDEN, kl_divergence
 from tests.prompts import conversations, synthetic_clip, synthetic_picture
 
 WORST_KL = 1e-4
@@ -39,12 +39,6 @@ def test_logits_are_those_of_the_reference(model: str, request: pytest.FixtureRe
             given = engine.next_logits(engine.info.template.parts(messages))
             assert kl_divergence(golden[name], given) < WORST_KL, name
             assert golden[name].argmax() == given.argmax(), name
-
-
-def kl_divergence(reference: np.ndarray, other: np.ndarray) -> float:
-    p, q = (row.astype(np.float64) - row.max() for row in (reference, other))
-    log_p, log_q = (row - np.log(np.exp(row).sum()) for row in (p, q))
-    return float((np.exp(log_p) * (log_p - log_q)).sum())
 
 
 def test_greedy_answers_and_their_logprobs_agree_with_the_logits(engine: LlamaEngine) -> None:
