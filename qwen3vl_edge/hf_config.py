@@ -13,6 +13,7 @@ from qwen3vl_edge.model_config import ModelConfig, MoEConfig, SpecialIds, TextCo
 __all__ = ["read_config"]
 
 _LIMIT_BYTES = 4 << 20  # published files are a few kilobytes
+_FP8_BLOCK = (128, 128)  # what transformers takes where the file says nothing
 _LARGEST_ID = 2**31 - 1  # llama_token is an int32
 
 # architectures[0] -> (model_type, general.architecture of the GGUF file, mixture of experts?)
@@ -45,7 +46,6 @@ def _model(fields: Fields) -> ModelConfig:
     text, vision = _text(text_fields, is_moe), _vision(vision_fields)
     if not fields.problems:
         _agree(text, vision, text_fields, vision_fields)
-    quantization = fields.section("quantization_config") if fields.has("quantization_config") else None
     return ModelConfig(
         architecture=architecture,
         model_type=model_type,
@@ -56,7 +56,7 @@ def _model(fields: Fields) -> ModelConfig:
         text=text,
         vision=vision,
         special_ids=_special_ids(fields, text_fields),
-        quant_method=None if quantization is None else quantization.text("quant_method"),
+        fp8_block=_fp8_block(fields.section("quantization_config")) if fields.has("quantization_config") else None,
         transformers_version=fields.text("transformers_version", "") or None,
     )
 
@@ -116,6 +116,17 @@ def _vision(fields: Fields) -> VisionConfig:
         n_positions=fields.integer("num_position_embeddings", most=1 << 24),
         deepstack_layers=fields.integers("deepstack_visual_indexes"),
     )
+
+
+def _fp8_block(fields: Fields) -> tuple[int, int]:
+    """Read the settings of transformers' ``FineGrainedFP8Config`` (5.23, utils/quantization_config.py)."""
+    if fields.text("quant_method") != "fp8":
+        fields.fault("quant_method", f"is {fields.values.get('quant_method')!r:.40}; only 'fp8' is supported")
+    block = fields.integers("weight_block_size") if fields.has("weight_block_size") else _FP8_BLOCK
+    if len(block) != 2 or not all(0 < side <= 1 << 16 for side in block):
+        fields.fault("weight_block_size", f"is {list(block)!r:.60}, [rows, columns] is expected")
+        return _FP8_BLOCK
+    return block[0], block[1]
 
 
 def _special_ids(fields: Fields, text: Fields) -> SpecialIds:

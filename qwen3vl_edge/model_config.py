@@ -73,7 +73,10 @@ class SpecialIds:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Everything that config.json says and the converter uses."""
+    """Everything that config.json says and the converter uses.
+
+    `fp8_block` is the (rows, columns) that share one scale in a block-scaled FP8 checkpoint, None in any other.
+    """
 
     architecture: str
     model_type: str
@@ -82,5 +85,5 @@ class ModelConfig:
     text: TextConfig
     vision: VisionConfig
     special_ids: SpecialIds
-    quant_method: str | None
+    fp8_block: tuple[int, int] | None
     transformers_version: str | None

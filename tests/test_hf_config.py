@@ -45,7 +45,7 @@ def test_values_reach_their_fields(tmp_path: Path) -> None:
     assert (vision.grid, vision.token_side_px, vision.deepstack_layers) == (10, 32, shape.deepstack)
     assert (config.special_ids.eos, config.special_ids.bos, config.special_ids.pad) == (270, 268, None)
     assert config.text.moe is None
-    assert config.quant_method is None
+    assert config.fp8_block is None
 
 
 @pytest.mark.parametrize("place", ["top", "text", "both"])
@@ -69,7 +69,7 @@ def test_experts_and_quantization_are_read(tmp_path: Path) -> None:
     config = read_config(write(tmp_path, change=change))
     assert config.text.moe == MoEConfig(n_experts=128, n_experts_used=8, expert_ffn=768)
     assert config.gguf_architecture == "qwen3vlmoe"
-    assert config.quant_method == "fp8"
+    assert config.fp8_block == (128, 128)
 
 
 def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
