@@ -1,11 +1,15 @@
 """`qwen3vl-edge inspect`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qwen3vl_edge.cli import options
+from qwen3vl_edge.errors import GGUFError, UsageError
+
+if TYPE_CHECKING:
+    from qwen3vl_edge.verification import Verification
 
 __all__ = ["inspect"]
 
@@ -17,21 +21,51 @@ def inspect(
             metavar="PATH", help="Bundle or checkpoint folder, GGUF file, or `demo`.", show_default=False
         ),
     ],
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Also check the files of a bundle: structure, hashes, and one forward with a picture.",
+        ),
+    ] = False,
+    mmproj: options.Mmproj = None,
     json: options.Json = False,
 ) -> None:
     """Show what a GGUF file, a bundle or a checkpoint holds.
 
+    With --verify the files are read from end to end, compared with the manifest, and opened in a process
+    of their own to read a prompt with a picture; exit code 1 says that a check has failed.
+
     \b
     qwen3vl-edge inspect demo
     qwen3vl-edge inspect Qwen3-VL-2B-Instruct-GGUF --json
+    qwen3vl-edge inspect Qwen3-VL-2B-Instruct-GGUF --verify
     """
-    from qwen3vl_edge.cli import tables, view
+    from qwen3vl_edge.cli import tables, verification_view, view
     from qwen3vl_edge.demo import DEMO_NAME
     from qwen3vl_edge.inspection import inspect_path
 
+    if mmproj and not verify:
+        raise UsageError("--mmproj needs --verify: without it each file is shown for itself")
     named = options.find_model(path, None, view.progress()).folder if path == DEMO_NAME else Path(path)
     inspection = inspect_path(named)
+    if verify and inspection.kind == "checkpoint":
+        raise UsageError(f"{path}: --verify is for bundles; convert this checkpoint, which also verifies")
+    done = _verified(named, mmproj) if verify else None
     if json:
-        view.print_json(inspection.to_dict())
+        view.print_json(inspection.to_dict() | ({"verification": done.to_dict()} if done else {}))
     else:
         tables.show_inspection(inspection)
+        if done:
+            verification_view.show_checks(done)
+    if done and not done.ok:
+        raise GGUFError(done.problems)
+
+
+def _verified(path: Path, mmproj: Path | None) -> "Verification":
+    from qwen3vl_edge.bundle import find_bundle, find_bundles
+    from qwen3vl_edge.cli import view
+    from qwen3vl_edge.verification import verify_bundles
+
+    bundles = (find_bundle(path, mmproj),) if mmproj else find_bundles(path)
+    return verify_bundles(bundles, progress=view.progress())

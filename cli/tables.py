@@ -1,15 +1,16 @@
 """Inspections and finished bundles as tables."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from rich.console import Console
 from rich.filesize import decimal as in_bytes
 from rich.table import Table
 
-from qwen3vl_edge.bundle import Bundle
 from qwen3vl_edge.inspection import FileSummary, Inspection, TextFacts, TypeUse, VisionFacts
+from qwen3vl_edge.manifest import Manifest
 
-__all__ = ["show_bundle", "show_inspection"]
+__all__ = ["show_inspection", "show_manifest"]
 
 
 def show_inspection(found: Inspection) -> None:
@@ -28,13 +29,13 @@ def show_inspection(found: Inspection) -> None:
         console.print(_facts("vision", _vision_rows(found.vision)))
 
 
-def show_bundle(bundle: Bundle) -> None:
+def show_manifest(folder: Path, manifest: Manifest) -> None:
     """Print what a conversion has written."""
     console = Console()
     table = Table("file", "type", "size", "sha256", box=None, pad_edge=False)
-    for file in bundle.manifest.files if bundle.manifest else ():
+    for file in manifest.files:
         table.add_row(file.name, file.type, in_bytes(file.size_bytes), f"{file.sha256[:16]}…")
-    console.print(f"{bundle.folder}:", highlight=False, markup=False)
+    console.print(f"{folder}:", highlight=False, markup=False)
     console.print(table)
 
 
@@ -42,7 +43,7 @@ def _file_table(files: Iterable[FileSummary]) -> Table:
     table = Table("file", "type", "size", "parameters", "tensors", box=None, pad_edge=False)
     for file in files:
         table.add_row(
-            file.name,
+            file.name if file.n_parts == 1 else f"{file.name} and {file.n_parts - 1} more",
             file.type or "",
             in_bytes(file.size_bytes),
             _count(file.n_parameters),

@@ -1,12 +1,15 @@
-"""The use case: a Hugging Face checkpoint becomes a bundle of two GGUF files and a manifest."""
+"""The use case: a Hugging Face checkpoint becomes a bundle of GGUF files and a manifest."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
-from qwen3vl_edge.bundle import Bundle
+from qwen3vl_edge.bundle import Bundle, bundles_of
 from qwen3vl_edge.checkpoint import Checkpoint
-from qwen3vl_edge.converters.plan import ConversionPlan, plan_conversion
-from qwen3vl_edge.converters.write import Written, publish, write_planned
+from qwen3vl_edge.converters.needs import find_needs
+from qwen3vl_edge.converters.plan import ConversionPlan, Recipe, plan_conversion
+from qwen3vl_edge.converters.publish import publish, temporary_path
+from qwen3vl_edge.converters.write import Written, write_files
 from qwen3vl_edge.errors import EdgeError, UsageError
 from qwen3vl_edge.manifest import (
     MANIFEST_NAME,
@@ -17,6 +20,7 @@ from qwen3vl_edge.manifest import (
     current_versions,
 )
 from qwen3vl_edge.progress import SILENT, Progress
+from qwen3vl_edge.runtime.threads import default_threads
 
 __all__ = ["convert", "run_plan"]
 
@@ -35,6 +39,8 @@ def convert(  # noqa: PLR0913
 ) -> Bundle:
     """Convert the checkpoint in `src` to a bundle in `out_dir` (made if need be).
 
+    `plan_conversion` with a `Recipe`, and `run_plan`, can do more.
+
     Args:
         src: A folder in Hugging Face layout.
         out_dir: Where ``NAME-TYPE.gguf``, ``mmproj-NAME-TYPE.gguf`` and ``manifest.json`` go.
@@ -46,45 +52,60 @@ def convert(  # noqa: PLR0913
 
     Raises:
         UsageError: wrong options, not a checkpoint folder, or files in the way.
-        CheckpointError: every fault of the checkpoint, found before a byte is written.
-        EdgeError: the disk refused.
+        CheckpointError: every fault of the checkpoint; all but those of the values before a byte is written.
+        EdgeError: the disk is too small or refused.
     """
-    plan = plan_conversion(src, type=type, projector_type=projector_type, name=name)
-    return run_plan(plan, out_dir, overwrite=overwrite, progress=progress)
+    plan = plan_conversion(src, Recipe((type,), projector_type, name))
+    manifest = run_plan(plan, out_dir, overwrite=overwrite, progress=progress)
+    return bundles_of(out_dir, manifest)[0]
 
 
 def run_plan(
-    plan: ConversionPlan, out_dir: Path, *, overwrite: bool = False, progress: Progress = SILENT
-) -> Bundle:
-    """Write what was planned; raises as `convert` does."""
-    names = [*(file.name for file in plan.files), MANIFEST_NAME]
-    _refuse_overwriting(out_dir, names, overwrite=overwrite)
+    plan: ConversionPlan,
+    out_dir: Path,
+    *,
+    overwrite: bool = False,
+    n_threads: int | None = None,
+    progress: Progress = SILENT,
+) -> Manifest:
+    """Write what was planned and say what that was; raises as `convert` does."""
+    if not plan.has_weights:
+        raise UsageError(
+            f"{plan.checkpoint.folder}: has no weights (*.safetensors), nothing can be converted"
+        )
+    n_threads = n_threads or default_threads()
+    paths = [out_dir / name for name in (*(file.name for file in plan.files), MANIFEST_NAME)]
+    _refuse_overwriting(out_dir, paths, overwrite=overwrite)
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        with publish(out_dir, names), progress.task("converting", plan.data_bytes, "bytes") as task:
-            written = [write_planned(file, out_dir, task) for file in plan.files]
+        with publish(paths):
+            problem = find_needs(plan, out_dir, n_threads).problem
+            if problem:
+                raise EdgeError(problem)
+            temporaries = [temporary_path(path) for path in paths]
+            with progress.task("converting", plan.n_bytes, "bytes") as task:
+                written = write_files(plan.files, temporaries[:-1], n_threads, task)
             manifest = _manifest(plan, written)
-            manifest.write(out_dir / f".{MANIFEST_NAME}.part")
+            manifest.write(temporaries[-1])
     except OSError as failure:
         where = failure.filename or out_dir
         raise EdgeError(
             f"{where}: cannot be written ({failure.strerror}); nothing was left behind"
         ) from failure
-    model, projector = (out_dir / file.name for file in plan.files)
-    return Bundle(out_dir, model, projector, manifest)
+    return manifest
 
 
-def _refuse_overwriting(out_dir: Path, names: list[str], *, overwrite: bool) -> None:
+def _refuse_overwriting(out_dir: Path, paths: Sequence[Path], *, overwrite: bool) -> None:
     if out_dir.exists() and not out_dir.is_dir():
         raise UsageError(f"{out_dir}: is a file, a folder is expected")
-    existing = [name for name in names if (out_dir / name).exists()]
+    existing = [path.name for path in paths if path.exists()]
     if existing and not overwrite:
         raise UsageError(
             f"{out_dir}: already holds {', '.join(existing)}; choose another folder or overwrite"
         )
 
 
-def _manifest(plan: ConversionPlan, written: list[Written]) -> Manifest:
+def _manifest(plan: ConversionPlan, written: Sequence[Written]) -> Manifest:
     files = tuple(
         BundleFile(
             role=item.planned.role,
@@ -93,10 +114,17 @@ def _manifest(plan: ConversionPlan, written: list[Written]) -> Manifest:
             sha256=item.sha256,
             type=item.planned.type,
             tensor_types=item.planned.tensor_types,
+            part=item.planned.part,
+            n_parts=item.planned.n_parts,
         )
         for item in written
     )
-    source = Source(str(plan.checkpoint.folder), _source_files(plan.checkpoint))
+    origin = plan.origin
+    source = Source(
+        location=origin.repository if origin else str(plan.checkpoint.folder),
+        revision=origin.revision if origin else None,
+        files=_source_files(plan.checkpoint),
+    )
     return Manifest(plan.name, source, files, current_versions())
 
 

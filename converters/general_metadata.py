@@ -1,26 +1,35 @@
 """The ``general.`` keys: what the model is called, where it comes from, how it likes to be sampled.
 
-Names, sizes and authorship are guessed from the model card and the folder name by gguf's own
+Names, sizes and authorship are guessed from the model card and the checkpoint's name by gguf's own
 heuristics (`gguf.Metadata`), so that the files say what llama.cpp's converter would make them say.
 """
 
-from collections.abc import Iterator, Sequence
-from datetime import date
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
+from typing import Literal
 
 import yaml  # type: ignore[import-untyped]
 from gguf import Metadata, size_label
 
 from qwen3vl_edge.converters.gguf_header import KeyValue, array
-from qwen3vl_edge.errors import CheckpointError
+from qwen3vl_edge.errors import CheckpointError, UsageError
 from qwen3vl_edge.gguf_format import Scalar, ValueType
 from qwen3vl_edge.hf_defaults import SamplingDefaults
+from qwen3vl_edge.json_fields import read_object, read_text
+from qwen3vl_edge.manifest import current_versions
 
-__all__ = ["general_metadata"]
+__all__ = ["AUTHORSHIP", "GeneralMetadata", "Origin", "text_fault"]
 
-_CARD_LIMIT_BYTES = 4 << 20
-# What gguf.Metadata lets through when a card or config.json holds values of unexpected kinds.
-_CARD_FAILURES = (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError)
+_CARD_LIMIT_BYTES = _CONFIG_LIMIT_BYTES = 4 << 20
+# The YAML on top of a card: PyYAML takes a second or two for so much of the worst kind.
+_FRONT_LIMIT = 128 << 10
+_TEXT_LIMIT_BYTES = 64 << 10
+# C0 and C1 controls but tab and newline, and halves of surrogate pairs
+_UNSTORABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_NULLS = ("", "~", "null", "Null", "NULL")  # tag:yaml.org,2002:null in YAML 1.1
 
 # field of SamplingDefaults -> key and type (gguf_writer.py of gguf 0.19.0, add_sampling_*)
 _SAMPLING = (
@@ -31,91 +40,251 @@ _SAMPLING = (
     ("repetition_penalty", "general.sampling.penalty_repeat", ValueType.FLOAT32),
 )
 
-# field of gguf.Metadata -> key, all strings
-_AUTHORSHIP = (
-    ("name", "general.name"),
-    ("author", "general.author"),
-    ("version", "general.version"),
-    ("organization", "general.organization"),
-    ("finetune", "general.finetune"),
-    ("basename", "general.basename"),
-    ("description", "general.description"),
-    ("quantized_by", "general.quantized_by"),
-    ("size_label", "general.size_label"),
-    ("license", "general.license"),
-    ("license_name", "general.license.name"),
-    ("license_link", "general.license.link"),
-    ("url", "general.url"),
-    ("doi", "general.doi"),
-    ("uuid", "general.uuid"),
-    ("repo_url", "general.repo_url"),
-    ("source_url", "general.source.url"),
-    ("source_doi", "general.source.doi"),
-    ("source_uuid", "general.source.uuid"),
-    ("source_repo_url", "general.source.repo_url"),
-)
+AUTHORSHIP = {
+    "name": "general.name",
+    "author": "general.author",
+    "version": "general.version",
+    "organization": "general.organization",
+    "finetune": "general.finetune",
+    "basename": "general.basename",
+    "description": "general.description",
+    "quantized_by": "general.quantized_by",
+    "size_label": "general.size_label",
+    "license": "general.license",
+    "license_name": "general.license.name",
+    "license_link": "general.license.link",
+    "url": "general.url",
+    "doi": "general.doi",
+    "uuid": "general.uuid",
+    "repo_url": "general.repo_url",
+    "source_url": "general.source.url",
+    "source_doi": "general.source.doi",
+    "source_uuid": "general.source.uuid",
+    "source_repo_url": "general.source.repo_url",
+}
+"""Field of `gguf.Metadata` -> key, all strings, in the order in which llama.cpp's converter writes them."""
 
 # field of gguf.Metadata -> prefix of the numbered keys
-_ORIGINS = (("base_models", "general.base_model"), ("datasets", "general.dataset"))
-_ORIGIN_KEYS = ("name", "author", "version", "organization", "description", "url", "doi", "uuid", "repo_url")
+_PARENTS = (("base_models", "general.base_model"), ("datasets", "general.dataset"))
+_PARENT_KEYS = ("name", "author", "version", "organization", "description", "url", "doi", "uuid", "repo_url")
 _LISTS = (("tags", "general.tags"), ("languages", "general.languages"))
 
 
-def general_metadata(
-    folder: Path, kind: str, name: str | None, sampling: SamplingDefaults, n_parameters: int
-) -> list[KeyValue]:
-    """Return the ``general.`` keys of one file.
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A repository of the Hugging Face hub, ``ORG/NAME``, and its commit, 40 hexadecimal digits."""
 
-    Args:
-        folder: The checkpoint; its README.md, config.json and name are read.
-        kind: ``general.type``: "model" or "mmproj".
-        name: ``general.name``; None: from the model card or the folder's name.
-        sampling: generation_config.json.
-        n_parameters: Values in all tensors of this file.
+    repository: str
+    revision: str
 
-    Raises:
-        CheckpointError: the model card cannot be read.
+    @property
+    def url(self) -> str:
+        """Return the repository's page."""
+        return f"https://huggingface.co/{self.repository}"
+
+    @classmethod
+    def of_snapshot(cls, folder: Path) -> "Origin | None":
+        """Recognize a folder of the hub's cache, ``models--ORG--NAME/snapshots/COMMIT``; None for any other.
+
+        Layout: ``repo_folder_name`` of huggingface_hub 2.4.0, file_download.py.
+        """
+        *_, repository, snapshots, commit = ("", "", *folder.resolve().parts)
+        found = re.fullmatch(r"models--([\w.-]+?)--([\w.-]+)", repository)
+        if not found or snapshots != "snapshots" or not re.fullmatch(r"[0-9a-f]{40}", commit):
+            return None
+        return cls("/".join(found.groups()), commit)
+
+
+@dataclass(frozen=True, slots=True)
+class GeneralMetadata:
+    """What a checkpoint says of itself beside its weights.
+
+    `base` is the name of the repository or folder, `name` what the user called it, `model_id` ``ORG/NAME``
+    as far as it is known, `card` the YAML of the model card: strings and lists.
     """
-    found = _heuristics(folder, name, n_parameters)
-    found.name = found.name or folder.resolve().name
-    found.size_label = found.size_label or size_label(n_parameters, n_parameters, 0, 0)
-    entries = [KeyValue("general.type", ValueType.STRING, kind)]
+
+    folder: Path
+    base: str
+    name: str | None
+    model_id: str | None
+    card: Mapping[str, object]
+    sampling: SamplingDefaults
+    origin: Origin | None
+
+    @classmethod
+    def read(
+        cls, folder: Path, *, name: str | None = None, origin: Origin | None = None
+    ) -> "GeneralMetadata":
+        """Read README.md, generation_config.json and the old name in config.json.
+
+        Args:
+            folder: The checkpoint.
+            name: ``general.name``; None: from the model card, the repository's or the folder's name.
+            origin: Where the checkpoint was fetched; a folder of the hub's cache tells by its path.
+
+        Raises:
+            UsageError: `name` cannot be stored.
+            CheckpointError: what is wrong with one of the files.
+        """
+        if name is not None and (fault := text_fault(name)):
+            raise UsageError(f"--name {name!r:.80} {fault}; give another one")
+        origin = origin or Origin.of_snapshot(folder)
+        return cls(
+            folder=folder,
+            base=Path(origin.repository).name if origin else folder.resolve().name,
+            name=name,
+            model_id=origin.repository if origin else _configured_name(folder / "config.json"),
+            card=_read_card(folder / "README.md"),
+            sampling=SamplingDefaults.read(folder),
+            origin=origin,
+        )
+
+    def entries(
+        self,
+        kind: Literal["model", "mmproj"],
+        tensors: Sequence[tuple[str, tuple[int, ...]]],
+        *,
+        quantized: bool = False,
+    ) -> list[KeyValue]:
+        """Return the ``general.`` keys of one file, and where it comes from under keys of our own.
+
+        Args:
+            kind: ``general.type``.
+            tensors: Name and row-major shape of every tensor of the file.
+            quantized: Whether it is of a type that loses precision by design.
+
+        Raises:
+            CheckpointError: a text of the card, or a name, cannot be stored.
+        """
+        found = self._guess(tensors)
+        version = current_versions()["qwen3vl-edge"]
+        found.quantized_by = found.quantized_by or (f"qwen3vl-edge {version}" if quantized else None)
+        entries = [KeyValue("general.type", ValueType.STRING, kind), *_sampling(self.sampling)]
+        entries += [*_authorship(found), *_parents(found), *_lists(found)]
+        entries.append(KeyValue("qwen3vl_edge.version", ValueType.STRING, version))
+        if self.origin:
+            repository, revision = self.origin.repository, self.origin.revision
+            entries.append(KeyValue("qwen3vl_edge.source.repository", ValueType.STRING, repository))
+            entries.append(KeyValue("qwen3vl_edge.source.revision", ValueType.STRING, revision))
+        self._refuse_unstorable(entries)
+        return entries
+
+    def _guess(self, tensors: Sequence[tuple[str, tuple[int, ...]]]) -> Metadata:
+        """Let gguf's heuristics speak, in the order of ``Metadata.load`` (metadata.py of gguf 0.19.0)."""
+        counts = _count_parameters(tensors)
+        old_name = {"_name_or_path": self.model_id} if self.model_id else {}
+        found = Metadata.apply_metadata_heuristic(
+            Metadata(), dict(self.card), old_name, Path(self.base), counts[0]
+        )
+        found.name = self.name or ",".join(_texts(found.name)) or self.base
+        found.size_label = ",".join(_texts(found.size_label)) or size_label(*counts)
+        if self.origin:
+            found.source_url = found.source_url or self.origin.url
+            found.source_repo_url = found.source_repo_url or self.origin.url
+        return found
+
+    def _refuse_unstorable(self, entries: Sequence[KeyValue]) -> None:
+        for item in entries:
+            for value in item.value if isinstance(item.value, tuple) else (item.value,):
+                fault = text_fault(value) if isinstance(value, str) else None
+                if fault:
+                    raise CheckpointError(
+                        f"{self.folder}: {item.key} {fault}; look at README.md and the name"
+                    )
+
+
+def text_fault(text: str) -> str | None:
+    """Say why `text` cannot be a value in a file, as the end of a sentence; None if it can."""
+    if _UNSTORABLE.search(text):
+        return "holds control characters or half of a surrogate pair"
+    size = len(text.encode("utf-8"))
+    return (
+        f"has {size} bytes, more than the {_TEXT_LIMIT_BYTES} allowed" if size > _TEXT_LIMIT_BYTES else None
+    )
+
+
+def _count_parameters(tensors: Sequence[tuple[str, tuple[int, ...]]]) -> tuple[int, int, int, int]:
+    """Count values: all, those shared by all experts, those of one expert; and the experts.
+
+    Source: get_total_parameter_count in gguf_writer.py of gguf 0.19.0.
+    """
+    experts = [shape for name, shape in tensors if "_exps." in name]
+    total, of_experts = sum(prod(shape) for _, shape in tensors), sum(map(prod, experts))
+    one_expert = sum(prod(shape[1:]) for shape in experts)
+    return total, total - of_experts, one_expert, experts[0][0] if experts else 0
+
+
+def _configured_name(path: Path) -> str | None:
+    value = read_object(path, _CONFIG_LIMIT_BYTES, CheckpointError).get("_name_or_path")
+    return value if isinstance(value, str) else None
+
+
+def _read_card(path: Path) -> dict[str, object]:
+    """Read the YAML between two lines ``---`` at the top of the card; empty without card or YAML."""
+    lines = read_text(path, _CARD_LIMIT_BYTES, CheckpointError).splitlines() if path.exists() else []
+    if not lines or lines[0] != "---":
+        return {}
+    end = lines.index("---", 1) if "---" in lines[1:] else len(lines)
+    front = "\n".join(lines[1:end]).replace("\t", "  ") + "\n"  # tabs: as gguf does
+    if len(front) > _FRONT_LIMIT:
+        raise CheckpointError(
+            f"{path}: {len(front)} characters of YAML, more than the {_FRONT_LIMIT} allowed"
+        )
+    try:
+        card = yaml.load(front, Loader=_CardLoader)  # noqa: S506 -- it makes texts, lists and dicts
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as failure:
+        raise CheckpointError(
+            f"{path}: the model card cannot be read ({_yaml_fault(failure)}); correct or remove it"
+        ) from failure
+    return {k: v for k, v in card.items() if _says_something(v)} if isinstance(card, dict) else {}
+
+
+def _yaml_fault(failure: Exception) -> str:
+    if isinstance(failure, yaml.MarkedYAMLError) and failure.problem and failure.problem_mark:
+        return f"line {failure.problem_mark.line + 2}: {failure.problem}"  # from 0, after the line ---
+    return (str(failure).splitlines() or [type(failure).__name__])[0]
+
+
+class _CardLoader(yaml.BaseLoader):  # type: ignore[misc]
+    """YAML as strings, lists and mappings, whatever types and tags the card asks for.
+
+    An alias is empty: aliases can make a small text exponentially large.
+    """
+
+    def compose_node(self, parent: object, index: object) -> object:
+        if self.check_event(yaml.AliasEvent):
+            self.get_event()
+            return yaml.ScalarNode("", "")
+        return super().compose_node(parent, index)
+
+
+def _says_something(value: object) -> bool:
+    return isinstance(value, list) or (isinstance(value, str) and value not in _NULLS)
+
+
+def _sampling(sampling: SamplingDefaults) -> Iterator[KeyValue]:
     for attribute, key, value_type in _SAMPLING:
         value: Scalar | None = getattr(sampling, attribute)
         if value is not None:
-            entries.append(KeyValue(key, value_type, value))
-    return [*entries, *_authorship(found), *_origins(found), *_lists(found)]
-
-
-def _heuristics(folder: Path, name: str | None, n_parameters: int) -> Metadata:
-    card = folder / "README.md"
-    try:
-        if card.is_file() and card.stat().st_size > _CARD_LIMIT_BYTES:
-            raise CheckpointError(
-                f"{card}: larger than the {_CARD_LIMIT_BYTES} bytes allowed for a model card"
-            )
-        return Metadata.load(None, folder.resolve(), name, n_parameters)
-    except (*_CARD_FAILURES, yaml.YAMLError) as failure:
-        first_line = (str(failure).splitlines() or [type(failure).__name__])[0]
-        raise CheckpointError(f"{card}: the model card cannot be read ({first_line})") from failure
+            yield KeyValue(key, value_type, value)
 
 
 def _authorship(found: Metadata) -> Iterator[KeyValue]:
-    for attribute, key in _AUTHORSHIP:
+    for attribute, key in AUTHORSHIP.items():
         text = ",".join(_texts(getattr(found, attribute)))
         if text:
             yield KeyValue(key, ValueType.STRING, text)
 
 
-def _origins(found: Metadata) -> Iterator[KeyValue]:
-    for attribute, prefix in _ORIGINS:
-        origins: Sequence[dict[str, object]] | None = getattr(found, attribute)
-        if origins is None:
+def _parents(found: Metadata) -> Iterator[KeyValue]:
+    for attribute, prefix in _PARENTS:
+        parents: Sequence[Mapping[str, object]] | None = getattr(found, attribute)
+        if parents is None:
             continue
-        yield KeyValue(f"{prefix}.count", ValueType.UINT32, len(origins))
-        for i, origin in enumerate(origins):
-            for key in _ORIGIN_KEYS:
-                for text in _texts(origin.get(key))[:1]:
+        yield KeyValue(f"{prefix}.count", ValueType.UINT32, len(parents))
+        for i, parent in enumerate(parents):
+            for key in _PARENT_KEYS:
+                for text in _texts(parent.get(key))[:1]:
                     yield KeyValue(f"{prefix}.{i}.{key}", ValueType.STRING, text)
 
 
@@ -127,9 +296,6 @@ def _lists(found: Metadata) -> Iterator[KeyValue]:
 
 
 def _texts(value: object) -> list[str]:
-    """Give a value of the card as strings: one, or those of a flat list.
-
-    Anything nested is dropped, unread: YAML aliases can make it exponentially large.
-    """
+    """Give a value of the card as strings: one, or those of a list; what is nested deeper is dropped."""
     items = value if isinstance(value, list) else [value]
-    return [str(item) for item in items if isinstance(item, str | int | float | date) and str(item)]
+    return [item for item in items if isinstance(item, str) and item not in _NULLS]

@@ -4,13 +4,13 @@ Keys and types as llama.cpp's converter writes them (conversion/base.py, convers
 0c1e57098). What differs on purpose stands in docs/conversion.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from qwen3vl_edge.converters.gguf_header import KeyValue, array
 from qwen3vl_edge.converters.vocab import SpecialKind, Vocab
 from qwen3vl_edge.gguf_format import Scalar, ValueType
 from qwen3vl_edge.hf_defaults import PreprocessorDefaults
-from qwen3vl_edge.model_config import ModelConfig
+from qwen3vl_edge.model_config import ModelConfig, MoEConfig
 
 __all__ = ["model_metadata", "projector_metadata"]
 
@@ -32,7 +32,7 @@ _TOKEN_ID_KEYS: dict[SpecialKind, str] = {
 
 
 def model_metadata(
-    config: ModelConfig, vocab: Vocab, general: Sequence[KeyValue], file_type: int
+    config: ModelConfig, vocab: Vocab | None, general: Sequence[KeyValue], file_type: int
 ) -> tuple[KeyValue, ...]:
     """Return all metadata of the language model's file; `file_type` is general.file_type."""
     arch, text = config.gguf_architecture, config.text
@@ -49,13 +49,26 @@ def model_metadata(
         KeyValue(f"{arch}.rope.dimension_sections", _I32, sections),
         KeyValue(f"{arch}.rope.freq_base", _F32, text.rope_theta),
         KeyValue(f"{arch}.attention.layer_norm_rms_epsilon", _F32, text.rms_norm_eps),
+        *_experts(arch, text.moe),
         KeyValue(f"{arch}.attention.key_length", _U32, text.head_dim),
         KeyValue(f"{arch}.attention.value_length", _U32, text.head_dim),
         KeyValue("general.file_type", _U32, file_type),
+        *_expert_size(arch, text.moe),
         KeyValue(f"{arch}.n_deepstack_layers", _U32, len(config.vision.deepstack_layers)),
         KeyValue("general.quantization_version", _U32, _QUANTIZATION_VERSION),
-        *_tokenizer(vocab),
+        *(_tokenizer(vocab) if vocab else ()),
     )
+
+
+def _experts(arch: str, moe: MoEConfig | None) -> Iterator[KeyValue]:
+    if moe:
+        yield KeyValue(f"{arch}.expert_count", _U32, moe.n_experts)
+        yield KeyValue(f"{arch}.expert_used_count", _U32, moe.n_experts_used)
+
+
+def _expert_size(arch: str, moe: MoEConfig | None) -> Iterator[KeyValue]:
+    if moe:
+        yield KeyValue(f"{arch}.expert_feed_forward_length", _U32, moe.expert_ffn)
 
 
 def projector_metadata(

@@ -7,11 +7,12 @@ from qwen3vl_edge.ggml_types import TYPES_BY_NAME, TensorType
 
 __all__ = ["MODEL_TYPES", "PROJECTOR_TYPES", "choose_type"]
 
-# name on the command line -> (general.file_type, type of the tensors that no rule below protects)
-MODEL_TYPES = {"bf16": (32, "BF16"), "f16": (1, "F16"), "f32": (0, "F32"), "Q8_0": (7, "Q8_0")}
-PROJECTOR_TYPES = {"f16": (1, "F16"), "bf16": (32, "BF16"), "f32": (0, "F32")}
+# name on the command line -> general.file_type; tensors that no rule below protects are of that type
+MODEL_TYPES = {"bf16": 32, "f16": 1, "f32": 0, "Q8_0": 7}
+PROJECTOR_TYPES = {"f16": 1, "bf16": 32, "f32": 0}
 
 _ALWAYS_F32 = ("v.position_embd.weight",)
+_ROUTER = ".ffn_gate_inp.weight"
 # ggml's im2col takes F16 or F32 kernels only
 _CONVOLUTIONS = ("v.patch_embd.weight", "v.patch_embd.weight.1")
 
@@ -19,10 +20,10 @@ _CONVOLUTIONS = ("v.patch_embd.weight", "v.patch_embd.weight.1")
 def choose_type(name: str, shape: tuple[int, ...], wanted: str) -> TensorType:
     """Choose the type of one tensor of a file that is mostly `wanted`.
 
-    Norms, biases (anything with one dimension) and learned positions stay F32; a row that is not
-    whole blocks falls back to F16.
+    Norms, biases (anything with one dimension), learned positions and the routers of experts stay
+    F32; a row that is not whole blocks falls back to F16.
     """
-    if len(shape) <= 1 or name in _ALWAYS_F32:
+    if len(shape) <= 1 or name in _ALWAYS_F32 or name.endswith(_ROUTER):
         return TYPES_BY_NAME["F32"]
     if name in _CONVOLUTIONS:
         return TYPES_BY_NAME["F16" if wanted == "F16" else "F32"]

@@ -10,20 +10,15 @@ from pathlib import Path
 from typing import Literal
 
 from qwen3vl_edge.converters.chat_template import read_template
+from qwen3vl_edge.converters.tokenizer_kind import check_kind
 from qwen3vl_edge.errors import CheckpointError, join_problems
 from qwen3vl_edge.json_fields import Fields, read_object, read_text
 
-__all__ = ["QWEN2_PATTERN", "AddedToken", "RawTokenizer", "read_tokenizer"]
+__all__ = ["AddedToken", "RawTokenizer", "read_tokenizer"]
 
-_LIMIT_BYTES = 256 << 20  # Qwen3's tokenizer.json has 11 MB
+_LIMIT_BYTES = 32 << 20  # Qwen3's tokenizer.json has 11 MB
 _ID_DIGITS = 10
-
-# What `tokenizer.ggml.pre = qwen2` makes llama.cpp split by (LLAMA_VOCAB_PRE_TYPE_QWEN2 in
-# src/llama-vocab.cpp), as Qwen2's and Qwen3's tokenizer.json spell it.
-QWEN2_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+_KINDS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +51,7 @@ def read_tokenizer(folder: Path) -> RawTokenizer:
     config = _config(folder / "tokenizer_config.json")
     if (folder / "tokenizer.json").is_file():
         fields = _open(folder / "tokenizer.json")
-        _check_kind(fields)
+        check_kind(fields)
         model = fields.section("model")
         vocab, merges = _vocab(model), _merges(model)
         added = _added_list(fields)
@@ -92,34 +87,6 @@ def _open(path: Path) -> Fields:
 
 def _config(path: Path) -> Fields:
     return _open(path) if path.is_file() else Fields({}, str(path))
-
-
-def _check_kind(fields: Fields) -> None:
-    """Note everything in tokenizer.json that llama.cpp's ``gpt2`` / ``qwen2`` would do differently."""
-    if fields.section("model").text("type") != "BPE":
-        fields.fault("model", "is not of type BPE")
-    steps = [
-        step
-        for step in _steps(fields, "pre_tokenizer", "pretokenizers")
-        if step.values.get("type") == "Split"
-    ]
-    patterns = [step.section("pattern").text("Regex") for step in steps]
-    if patterns != [QWEN2_PATTERN]:
-        fields.fault("pre_tokenizer", f"splits by {patterns!r:.120}, Qwen2's expression is expected")
-    normalizer = fields.values.get("normalizer")
-    if isinstance(normalizer, dict) and normalizer.get("type") != "NFC":
-        fields.fault("normalizer", f"is {normalizer.get('type')!r}, only NFC is supported")
-    processors = _steps(fields, "post_processor", "processors")
-    if any(step.values.get("type") != "ByteLevel" for step in processors):
-        fields.fault("post_processor", "adds tokens to the text, which Qwen3-VL's does not")
-
-
-def _steps(fields: Fields, key: str, inner: str) -> list[Fields]:
-    """Return the parts of a pipeline step, be it a Sequence or a single one."""
-    if not fields.has(key):
-        return []
-    step = fields.section(key)
-    return step.sections(inner) if step.has(inner) else [step]
 
 
 def _vocab(model: Fields) -> dict[str, int]:
@@ -176,11 +143,12 @@ def _added(item: Fields, token_id: int) -> AddedToken:
 def _special_tokens(config: Fields) -> dict[str, str]:
     """Read ``eos_token`` and its like: a string, or an object with ``content``."""
     tokens = {}
-    for kind in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"):
-        value = config.values.get(f"{kind}_token")
-        content = value.get("content") if isinstance(value, dict) else value
-        if isinstance(content, str):
-            tokens[kind] = content
+    for kind in _KINDS:
+        key = f"{kind}_token"
+        if isinstance(config.values.get(key), dict):
+            tokens[kind] = config.section(key).text("content")
+        elif config.has(key):
+            tokens[kind] = config.text(key)
     return tokens
 
 

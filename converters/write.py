@@ -1,119 +1,147 @@
-"""Writes planned GGUF files tensor by tensor: under temporary names, renamed when all is on the disk."""
+"""Writes planned GGUF files in one pass over the checkpoint: read, cut, convert, write, forget.
 
-import hashlib
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+Blocks of rows are read and converted by several threads and written by one, in order.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from io import BufferedWriter
+from functools import partial
+from itertools import groupby
+from math import prod
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from qwen3vl_edge.converters.faults import Faults
 from qwen3vl_edge.converters.gguf_header import padding
+from qwen3vl_edge.converters.hashed_file import HashedFile
+from qwen3vl_edge.converters.in_order import Job, in_order
 from qwen3vl_edge.converters.plan import PlannedFile, PlannedTensor
-from qwen3vl_edge.converters.transforms import convert_values, temporal_slice
+from qwen3vl_edge.converters.sources import Source
+from qwen3vl_edge.converters.transforms import convert_values
 from qwen3vl_edge.errors import EdgeError
 from qwen3vl_edge.progress import Task
 
-__all__ = ["Written", "publish", "write_planned"]
+__all__ = ["Written", "peak_bytes", "write_files"]
 
-# Rows are read and converted in blocks of this size, so that a vocabulary of 150,000 rows needs
-# no more memory than a layer.
-_CHUNK_BYTES = 16 << 20
+# Small enough to stay in a processor's cache between two steps, large enough for a disk.
+_BLOCK_BYTES = 4 << 20
+_BUDGET_BYTES_PER_THREAD = 64 << 20
+_WORK_BYTES_PER_VALUE = 12
+_BASE_BYTES = 160 << 20  # Python, numpy, the vocabulary as objects: measured
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A file that is complete on the disk under its temporary name."""
+    """A file that is complete on the disk."""
 
     planned: PlannedFile
-    temporary: Path
     size_bytes: int
     sha256: str
 
 
-def write_planned(planned: PlannedFile, folder: Path, task: Task) -> Written:
-    """Write one file into `folder` under a temporary name and flush it to the disk.
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """A tensor of the file of this number."""
+
+    file: int
+    tensor: PlannedTensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Bytes for `position` of the file of this number."""
+
+    file: int
+    position: int
+    data: memoryview
+
+
+def write_files(
+    files: Sequence[PlannedFile], paths: Sequence[Path], n_threads: int, task: Task
+) -> list[Written]:
+    """Write `files` to `paths` and flush them to the disk; each tensor of the checkpoint is read once.
 
     Raises:
-        EdgeError: a tensor came out with another size than planned.
-        OSError: the disk is full or the folder cannot be written.
+        CheckpointError: values that are not finite or that a type cannot hold, with the names of the
+            tensors, or a file of the checkpoint cannot be read.
+        OSError: the disk is full or a path cannot be written.
     """
-    temporary = folder / f".{planned.name}.part"
-    with temporary.open("wb") as file:
-        sink = _HashingSink(file)
-        sink.write(planned.header)
-        for tensor in planned.tensors:
-            _write_tensor(tensor, sink, task)
-        file.flush()
-        os.fsync(file.fileno())
-    return Written(planned, temporary, sink.size_bytes, sink.sha256())
+    faults = Faults()
+    with ExitStack() as opened:
+        sinks = [opened.enter_context(HashedFile(path)) for path in paths]
+        for sink, file in zip(sinks, files, strict=True):
+            sink.write(0, memoryview(file.header))
+            task.advance(len(file.header))
+        for pieces in in_order(_jobs(files, faults), n_threads, _BUDGET_BYTES_PER_THREAD * n_threads):
+            for piece in pieces:
+                sinks[piece.file].write(piece.position, piece.data)
+                task.advance(len(piece.data))
+        faults.raise_if_any()
+        return [_finished(file, sink) for sink, file in zip(sinks, files, strict=True)]
 
 
-@contextmanager
-def publish(folder: Path, names: Iterable[str]) -> Iterator[None]:
-    """Run the writing of `names` in `folder`: on success rename all, on any failure leave nothing behind.
-
-    The last name is the manifest's: a folder that has it is complete.
-    """
-    temporaries = {folder / f".{name}.part": folder / name for name in names}
-    begun = list(temporaries)
-    try:
-        yield
-        for temporary, final in temporaries.items():
-            temporary.replace(final)
-            begun.append(final)
-        _sync_folder(folder)
-    except BaseException:  # KeyboardInterrupt too; it goes on after the cleaning
-        for path in begun:
-            path.unlink(missing_ok=True)
-        raise
+def _finished(file: PlannedFile, sink: HashedFile) -> Written:
+    size_bytes, sha256 = sink.finish()
+    if size_bytes != file.n_bytes:
+        raise EdgeError(f"{file.name}: {size_bytes} bytes came out, {file.n_bytes} were planned")
+    return Written(file, size_bytes, sha256)
 
 
-class _HashingSink:
-    """A file that counts and hashes what goes into it."""
-
-    def __init__(self, file: BufferedWriter) -> None:
-        self._file = file
-        self._hash = hashlib.sha256()
-        self.size_bytes = 0
-
-    def write(self, data: bytes | memoryview) -> None:
-        self._file.write(data)
-        self._hash.update(data)
-        self.size_bytes += len(data)
-
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
+def peak_bytes(files: Sequence[PlannedFile], n_threads: int) -> int:
+    """Estimate the resident memory that `write_files` needs, all of this program's included."""
+    largest = max((_cost(source, outputs, rows) for source, outputs, rows in _blocks(files)), default=0)
+    headers = sum(len(file.header) for file in files)
+    return _BASE_BYTES + headers + max(largest, _BUDGET_BYTES_PER_THREAD * n_threads)
 
 
-def _write_tensor(tensor: PlannedTensor, sink: _HashingSink, task: Task) -> None:
-    start = sink.size_bytes
-    for block in _blocks(tensor):
-        sink.write(memoryview(block.data))
-        task.advance(len(block))
-    written = sink.size_bytes - start
-    if written != tensor.nbytes:
-        raise EdgeError(f"{tensor.name}: {written} bytes came out, {tensor.nbytes} were planned")
-    sink.write(bytes(padding(written)))
-    task.advance(padding(written))
+def _jobs(files: Sequence[PlannedFile], faults: Faults) -> Iterator[Job[list[_Piece]]]:
+    for source, outputs, rows in _blocks(files):
+        yield Job(partial(_convert, source, outputs, rows, faults), _cost(source, outputs, rows))
 
 
-def _blocks(tensor: PlannedTensor) -> Iterator[NDArray[np.uint8]]:
-    """Give the tensor's bytes in blocks of whole rows."""
-    for stored in tensor.source.chunks(_CHUNK_BYTES):
-        values = stored if tensor.frame is None else temporal_slice(stored, tensor.frame)
-        yield convert_values(values, tensor.source.dtype, tensor.kind.name)
+def _blocks(files: Sequence[PlannedFile]) -> Iterator[tuple[Source, list[_Output], tuple[int, int]]]:
+    """Give each source with all that is made of it, in ranges of rows; sources in the order of the files."""
+    outputs: dict[Source, list[_Output]] = {}
+    for i, file in enumerate(files):
+        for tensor in file.tensors:
+            outputs.setdefault(tensor.source, []).append(_Output(i, tensor))
+    for source, made in outputs.items():
+        for rows in source.ranges(_BLOCK_BYTES):
+            yield source, made, rows
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the renames last; Windows cannot open folders and needs no such thing."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _convert(
+    source: Source, outputs: Sequence[_Output], rows: tuple[int, int], faults: Faults
+) -> list[_Piece]:
+    """Read a block and convert it to each of the types wanted; the last of a tensor brings the padding."""
+    stored = source.read(*rows)
+    if not faults.passes(source, stored, [output.tensor.kind for output in outputs]):
+        return []
+    pieces = []
+    for _, same in groupby(outputs, key=lambda output: output.tensor.name):
+        wanted = list(same)
+        part = wanted[0].tensor.cut.of(stored)
+        blocks = convert_values(part, source.dtype, [output.tensor.kind.name for output in wanted])
+        for output, block in zip(wanted, blocks, strict=True):
+            pieces += _placed(output, rows, block.data)
+    return pieces
+
+
+def _placed(output: _Output, rows: tuple[int, int], data: memoryview) -> list[_Piece]:
+    tensor = output.tensor
+    row_bytes = tensor.nbytes // tensor.shape[0]
+    pieces = [_Piece(output.file, tensor.offset + rows[0] * row_bytes, data)]
+    if rows[1] == tensor.shape[0]:
+        pieces.append(
+            _Piece(output.file, tensor.offset + tensor.nbytes, memoryview(bytes(padding(tensor.nbytes))))
+        )
+    return pieces
+
+
+def _cost(source: Source, outputs: Sequence[_Output], rows: tuple[int, int]) -> int:
+    """Estimate the memory of converting a block: as stored, as float32 and at work, as written."""
+    n_values = prod(source.shape) // source.shape[0] * (rows[1] - rows[0])
+    stored = source.nbytes // source.shape[0] * (rows[1] - rows[0])
+    plain = all(output.tensor.kind.name == source.dtype for output in outputs)
+    written = sum(output.tensor.nbytes * (rows[1] - rows[0]) // source.shape[0] for output in outputs)
+    return stored + written + (0 if plain else n_values * _WORK_BYTES_PER_VALUE)

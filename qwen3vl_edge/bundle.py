@@ -1,13 +1,14 @@
 """A bundle: the language model, the projector that belongs to it, and what is known of both."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qwen3vl_edge.errors import GGUFError, UsageError
 from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.manifest import MANIFEST_NAME, Manifest
+from qwen3vl_edge.split_names import parse_part_name
 
-__all__ = ["Bundle", "find_bundle", "verify_pair"]
+__all__ = ["Bundle", "bundles_of", "find_bundle", "find_bundles", "verify_pair"]
 
 _PROJECTOR_PREFIX = "mmproj-"
 _TEXT_ARCHITECTURES = ("qwen3vl", "qwen3vlmoe")
@@ -16,7 +17,10 @@ _PROJECTOR_TYPE = "qwen3vl_merger"
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified pair of GGUF files; `manifest` is None for files that others have made."""
+    """A verified pair of GGUF files; `manifest` is None for files that others have made.
+
+    `model` is the first part of a split model.
+    """
 
     folder: Path
     model: Path
@@ -30,21 +34,53 @@ def find_bundle(path: Path, projector: Path | None = None) -> Bundle:
     In a folder the manifest decides; without one there must be one model and one ``mmproj-*.gguf``.
     Beside a file, the projector is the manifest's, else the one of the same name
     (``NAME-TYPE.gguf``, ``mmproj-NAME-TYPE.gguf``), else the only one. `projector` overrules all.
+    A split model is named by its first part.
 
     Raises:
         UsageError: `path` does not exist, or it is not clear which files are meant.
         GGUFError: a file is damaged or missing, or the two do not belong together.
     """
+    found = _candidates(path, projector)
+    if len(found) > 1:
+        names = ", ".join(bundle.model.name for bundle in found)
+        raise UsageError(f"{path}: several models, name one of the files: {names}")
+    return _verified(found[0])
+
+
+def find_bundles(path: Path) -> tuple[Bundle, ...]:
+    """Find and verify every pair that `path` means: each model of a folder's manifest with its projector.
+
+    Raises:
+        UsageError, GGUFError: as `find_bundle`, but for several models in a manifest.
+    """
+    return tuple(_verified(bundle) for bundle in _candidates(path, None))
+
+
+def bundles_of(folder: Path, manifest: Manifest) -> tuple[Bundle, ...]:
+    """Give the pairs of a manifest in `folder`, unverified: one for each language model."""
+    projector = folder / manifest.projector.name
+    return tuple(Bundle(folder, folder / parts[0].name, projector, manifest) for parts in manifest.models)
+
+
+def _candidates(path: Path, projector: Path | None) -> list[Bundle]:
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder; give a bundle folder or a GGUF file")
     folder = path if path.is_dir() else path.parent
     manifest = _manifest_for(folder, path)
-    if manifest is not None:
-        model, beside = folder / manifest.file("model").name, folder / manifest.file("projector").name
-    else:
+    if manifest is None:
         model = path if path.is_file() else _only_model(folder)
-        beside = projector or _projector_for(model)
-    bundle = Bundle(folder, model, projector or beside, manifest)
+        return [Bundle(folder, model, projector or _projector_for(model), None)]
+    found = [
+        replace(bundle, projector=projector or bundle.projector)
+        for bundle in bundles_of(folder, manifest)
+        if path.is_dir() or bundle.model.name == path.name
+    ]
+    for bundle in found:
+        _check_sizes(bundle, manifest)
+    return found
+
+
+def _verified(bundle: Bundle) -> Bundle:
     verify_pair(GGUFInfo.read(bundle.model), GGUFInfo.read(bundle.projector))
     return bundle
 
@@ -83,22 +119,28 @@ def verify_pair(model: GGUFInfo, projector: GGUFInfo) -> None:
 
 
 def _manifest_for(folder: Path, path: Path) -> Manifest | None:
-    """Read the folder's manifest if it speaks of `path`, and check that its files are there, whole."""
+    """Read the folder's manifest if it speaks of `path`."""
     if not (folder / MANIFEST_NAME).is_file():
         return None
     manifest = Manifest.read(folder)
-    if path.is_file() and path.name != manifest.file("model").name:
+    if path.is_file() and path.name not in {parts[0].name for parts in manifest.models}:
         return None
-    for file in manifest.files:
-        found = (folder / file.name).stat().st_size if (folder / file.name).is_file() else None
-        if found != file.size_bytes:
-            state = "is missing" if found is None else f"has {found} bytes instead of {file.size_bytes}"
-            raise GGUFError(f"{folder / file.name}: {state}; convert again")
     return manifest
 
 
+def _check_sizes(bundle: Bundle, manifest: Manifest) -> None:
+    """Check that the files of one pair are there, whole."""
+    parts = next(parts for parts in manifest.models if parts[0].name == bundle.model.name)
+    for file in (*parts, manifest.projector):
+        path = bundle.folder / file.name
+        found = path.stat().st_size if path.is_file() else None
+        if found != file.size_bytes:
+            state = "is missing" if found is None else f"has {found} bytes instead of {file.size_bytes}"
+            raise GGUFError(f"{path}: {state}; convert again")
+
+
 def _only_model(folder: Path) -> Path:
-    models = [file for file in sorted(folder.glob("*.gguf")) if not file.name.startswith(_PROJECTOR_PREFIX)]
+    models = [file for file in sorted(folder.glob("*.gguf")) if _is_model(file.name)]
     if not models:
         raise UsageError(f"{folder}: no language model (*.gguf) in this folder; convert a checkpoint first")
     if len(models) > 1:
@@ -106,11 +148,19 @@ def _only_model(folder: Path) -> Path:
     return models[0]
 
 
+def _is_model(name: str) -> bool:
+    """Whether this is a language model's only or first file."""
+    part = parse_part_name(name)
+    return not name.startswith(_PROJECTOR_PREFIX) and (part is None or part.number == 1)
+
+
 def _projector_for(model: Path) -> Path:
     if model.name.startswith(_PROJECTOR_PREFIX):
         raise UsageError(f"{model}: this is a projector; give the language model, and this with --mmproj")
     beside = sorted(model.parent.glob(f"{_PROJECTOR_PREFIX}*.gguf"))
-    base = model.stem.rpartition("-")[0] or model.stem  # NAME-TYPE without the type
+    part = parse_part_name(model.name)
+    stem = part.stem if part else model.stem
+    base = stem.rpartition("-")[0] or stem  # NAME-TYPE without the type
     same_name = [file for file in beside if file.name.startswith(f"{_PROJECTOR_PREFIX}{base}-")]
     candidates = same_name or beside
     if not candidates:

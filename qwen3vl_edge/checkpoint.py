@@ -1,5 +1,6 @@
 """The tensors of a Hugging Face checkpoint: names, shapes and dtypes now, values when asked for."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import FileIO
@@ -9,14 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3vl_edge.errors import CheckpointError, UsageError, join_problems
-from qwen3vl_edge.json_fields import read_object
+from qwen3vl_edge.input_files import check_folder
+from qwen3vl_edge.json_fields import read_object, shown
 from qwen3vl_edge.safetensors_header import HeaderEntry, read_header
 
 __all__ = ["Checkpoint", "Stored", "TensorRef", "to_float32"]
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
-_INDEX_LIMIT_BYTES = 64 << 20
+# Room for 235B-FP8 with separate experts: 72,000 names of 120 bytes with their file.
+_INDEX_LIMIT_BYTES = 32 << 20
+_FILE_NAME = re.compile(r"[\w.-]{1,200}\.safetensors")
+_PART_NAME = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
 
 Stored = NDArray[np.uint8 | np.uint16 | np.float16 | np.float32]
 """Values as stored: float32, float16, bfloat16 as its 16 bits, eight-bit floats as bytes."""
@@ -55,14 +60,21 @@ class TensorRef:
         """Read the whole tensor as float32."""
         return to_float32(self.read(), self.dtype)
 
+    def rows(self, start: int, stop: int) -> Stored:
+        """Read rows `start` to `stop` of the first dimension, shaped; a scalar counts as one row, (1,)."""
+        n_rows = self.shape[0] if self.shape else 1
+        if not 0 <= start <= stop <= n_rows:
+            raise CheckpointError(f"{self.path}: {self.name!r} has no rows {start} to {stop} of {n_rows}")
+        row_bytes = self.nbytes // max(n_rows, 1)
+        block = self._read(start * row_bytes, (stop - start) * row_bytes)
+        return block.reshape(stop - start, *self.shape[1:])
+
     def chunks(self, limit_bytes: int) -> Iterator[Stored]:
         """Read blocks of whole rows (first dimension), each of about `limit_bytes` or one row."""
-        rows = self.shape[0] if self.shape else 1
-        row_bytes = self.nbytes // max(rows, 1)
-        step = max(1, limit_bytes // max(row_bytes, 1))
-        for start in range(0, rows, step):
-            n_rows = min(step, rows - start)
-            yield self._read(start * row_bytes, n_rows * row_bytes).reshape(n_rows, *self.shape[1:])
+        n_rows = self.shape[0] if self.shape else 1
+        step = max(1, limit_bytes * n_rows // max(self.nbytes, 1))
+        for start in range(0, n_rows, step):
+            yield self.rows(start, min(start + step, n_rows))
 
     def _read(self, start: int, nbytes: int) -> Stored:
         """Read into a fresh buffer: unlike mapped pages it is gone as soon as the caller drops it."""
@@ -96,20 +108,14 @@ class Checkpoint:
             UsageError: `folder` is not a checkpoint folder.
             CheckpointError: missing files, names that index and files do not share, faulty headers.
         """
-        index_path = folder / INDEX_NAME
-        weight_map = _weight_map(index_path) if index_path.exists() else None
+        held = check_folder(folder)
+        weight_map = _weight_map(folder / INDEX_NAME) if INDEX_NAME in held else None
         names = [SINGLE_NAME] if weight_map is None else sorted(set(weight_map.values()))
-        if not (folder / "config.json").is_file() or (
-            weight_map is None and not (folder / SINGLE_NAME).is_file()
-        ):
+        if "config.json" not in held or (weight_map is None and SINGLE_NAME not in held):
             raise UsageError(
                 f"{folder}: not a checkpoint folder; looked for config.json and {SINGLE_NAME} or {INDEX_NAME}"
             )
-        missing = [name for name in names if not (folder / name).is_file()]
-        if missing:
-            raise CheckpointError(
-                f"{folder}: the index names files that are not there: {join_problems(missing)}"
-            )
+        _check_files(folder, names, held)
         headers = {name: read_header(folder / name) for name in names}
         _check_names(folder, headers, weight_map)
         refs = [
@@ -120,19 +126,35 @@ class Checkpoint:
         return cls(folder, tuple(folder / name for name in names), tuple(refs))
 
 
+def _check_files(folder: Path, names: list[str], held: frozenset[str]) -> None:
+    """Check that the named files are there, and no others that look like parts of the checkpoint."""
+    missing = [name for name in names if name not in held]
+    if missing:
+        raise CheckpointError(f"{folder}: the index names files that are not there: {join_problems(missing)}")
+    strays = sorted(name for name in held.difference(names) if _PART_NAME.fullmatch(name))
+    if strays:
+        raise CheckpointError(
+            f"{folder}: {join_problems(strays)} would not be read, as {INDEX_NAME} does not name it; "
+            "fetch the index again or remove the file"
+        )
+
+
 def _weight_map(path: Path) -> dict[str, str]:
     """Read ``weight_map`` (tensor name -> file name) of an index; file names are plain names."""
     value = read_object(path, _INDEX_LIMIT_BYTES, CheckpointError).get("weight_map")
     if not isinstance(value, dict) or not value:
         raise CheckpointError(f"{path}: weight_map is missing or empty")
+    named = {
+        name: file for name, file in value.items() if isinstance(file, str) and _FILE_NAME.fullmatch(file)
+    }
     faults = [
-        f"{path}: weight_map names {file!r:.80}, a file name ending in .safetensors is expected"
-        for file in {str(file) for file in value.values()}
-        if Path(file).name != file or not file.endswith(".safetensors")
+        f"{path}: weight_map names {shown(value[name])}, a file name ending in .safetensors is expected"
+        for name in value
+        if name not in named
     ]
     if faults:
         raise CheckpointError(join_problems(faults))
-    return {name: str(file) for name, file in value.items()}
+    return named
 
 
 def _check_names(
@@ -143,14 +165,16 @@ def _check_names(
     for file, entries in headers.items():
         for entry in entries:
             if entry.name in held:
-                faults.append(f"{entry.name!r} stands in both {held[entry.name]} and {file}")
+                faults.append(f"{shown(entry.name)} stands in both {held[entry.name]} and {file}")
             held[entry.name] = file
     for name, file in sorted((weight_map or {}).items()):
         if held.get(name) != file:
-            faults.append(f"{name!r} is not in {file}, where the index puts it")
+            faults.append(f"{shown(name)} is not in {file}, where the index puts it")
     if weight_map is not None:
         faults += [
-            f"{name!r} of {file} is not in the index" for name, file in held.items() if name not in weight_map
+            f"{shown(name)} of {file} is not in the index"
+            for name, file in held.items()
+            if name not in weight_map
         ]
     if faults:
         raise CheckpointError(f"{folder}: {join_problems(faults)}")

@@ -1,13 +1,14 @@
 """A read-only summary of a GGUF file: metadata and tensor table, checked against the file's size."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
 from qwen3vl_edge.errors import GGUFError, join_problems
 from qwen3vl_edge.ggml_types import FILE_TYPES, TYPES_BY_ID, TensorType
 from qwen3vl_edge.gguf_format import ALIGNMENT, MAGIC, GGUFArray, HeaderReader, Scalar, Value, ValueType
+from qwen3vl_edge.split_names import parse_part_name, part_name
 
 __all__ = ["GGUFArray", "GGUFInfo", "GGUFTensor"]
 
@@ -20,8 +21,9 @@ _LEAST_VALUE_BYTES, _LEAST_TENSOR_BYTES = 8 + 4 + 1, 8 + 4 + 4 + 8
 
 @dataclass(frozen=True, slots=True)
 class GGUFTensor:
-    """One tensor; `shape` row-major as in numpy (GGUF stores it reversed), `offset` from the file's start."""
+    """One tensor; `shape` row-major as in numpy (GGUF stores it reversed), `offset` from the start of its file."""
 
+    path: Path
     name: str
     type_name: str
     shape: tuple[int, ...]
@@ -36,9 +38,10 @@ class GGUFTensor:
 
 @dataclass(frozen=True, slots=True)
 class GGUFInfo:
-    """What a GGUF file says about itself."""
+    """What a GGUF file says about itself; of a split model, all `paths` together, `path` being the first."""
 
     path: Path
+    paths: tuple[Path, ...]
     version: int
     size_bytes: int
     metadata: Mapping[str, Value]
@@ -46,11 +49,20 @@ class GGUFInfo:
 
     @classmethod
     def read(cls, path: Path) -> "GGUFInfo":
-        """Read the header of `path`; arrays in the metadata stay in the file until asked for.
+        """Read the header of `path`, and of the other parts if it is the first of a split model.
+
+        Arrays in the metadata stay in the file until asked for.
 
         Raises:
-            GGUFError: not a GGUF file, damaged, truncated, or with tensors outside the file.
+            GGUFError: not a GGUF file, damaged, truncated, with tensors outside the file or on top of
+                each other, not the first part of a split model, or a part of it missing.
         """
+        first = cls._read_one(path)
+        count = first.metadata.get("split.count", 1)
+        return first if count == 1 else _joined(first, [cls._read_one(part) for part in _other_parts(first)])
+
+    @classmethod
+    def _read_one(cls, path: Path) -> "GGUFInfo":
         with HeaderReader(path) as reader:
             version = _version(reader)
             n_tensors, n_values = reader.unsigned(), reader.unsigned()
@@ -58,7 +70,7 @@ class GGUFInfo:
                 raise GGUFError(f"{path}: {n_tensors} tensors and {n_values} values do not fit the file")
             metadata = _metadata(reader, n_values)
             tensors = _tensors(reader, n_tensors, _alignment(path, metadata))
-            return cls(path, version, reader.size, metadata, tensors)
+            return cls(path, (path,), version, reader.size, metadata, tensors)
 
     @property
     def architecture(self) -> str:
@@ -113,6 +125,40 @@ class GGUFInfo:
         return GGUFError(f"{self.path}: {key} {found}; the file was not written for this model family")
 
 
+def _other_parts(first: GGUFInfo) -> list[Path]:
+    """Name the parts after the first (llama_split_path in src/llama.cpp, 0c1e57098)."""
+    number, count, named = (
+        first.integer("split.no"),
+        first.integer("split.count"),
+        parse_part_name(first.path.name),
+    )
+    if named is None or (named.number, named.count) != (number + 1, count):
+        raise GGUFError(
+            f"{first.path}: is part {number + 1} of {count}, which its name does not say; give it its name back"
+        )
+    names = [part_name(named.stem, i + 1, count) for i in range(count)]
+    if number != 0:
+        raise GGUFError(f"{first.path}: is part {number + 1} of {count}; give the first, {names[0]}")
+    return [first.path.with_name(name) for name in names[1:]]
+
+
+def _joined(first: GGUFInfo, others: list[GGUFInfo]) -> GGUFInfo:
+    """Put the parts of a split model together; the metadata is the first one's."""
+    parts = [first, *others]
+    for i, part in enumerate(parts):
+        if (part.integer("split.no"), part.integer("split.count")) != (i, len(parts)):
+            raise GGUFError(
+                f"{part.path}: is not part {i + 1} of {len(parts)}; the parts do not belong together"
+            )
+    tensors = tuple(tensor for part in parts for tensor in part.tensors)
+    if len({tensor.name for tensor in tensors}) != len(tensors) or len(tensors) != first.integer(
+        "split.tensors.count"
+    ):
+        raise GGUFError(f"{first.path}: the parts do not hold each tensor once; they do not belong together")
+    size_bytes = sum(part.size_bytes for part in parts)
+    return replace(first, paths=tuple(part.path for part in parts), size_bytes=size_bytes, tensors=tensors)
+
+
 def _version(reader: HeaderReader) -> int:
     if reader.size < len(MAGIC) or reader.take(len(MAGIC)) != MAGIC:
         raise GGUFError(f"{reader.path}: not a GGUF file (it does not begin with GGUF)")
@@ -149,8 +195,15 @@ def _tensors(reader: HeaderReader, count: int, alignment: int) -> tuple[GGUFTens
         if problem or name in names:
             problems.append(f"tensor {name!r:.80} {problem or 'stands there twice'}")
         else:
-            tensors.append(GGUFTensor(name, kind.name, shape, data_start + offset, kind.nbytes(shape)))
+            tensors.append(
+                GGUFTensor(reader.path, name, kind.name, shape, data_start + offset, kind.nbytes(shape))
+            )
         names.add(name)
+    reached = 0
+    for tensor in sorted(tensors, key=lambda tensor: tensor.offset):
+        if tensor.offset < reached:
+            problems.append(f"tensor {tensor.name!r:.80} lies on top of another")
+        reached = tensor.offset + tensor.nbytes
     if problems:
         raise GGUFError(f"{reader.path}: {join_problems(problems)}")
     return tuple(tensors)

@@ -9,8 +9,10 @@ from qwen3vl_edge.limits import ImageLimits, VideoLimits
 
 __all__ = ["PreprocessorDefaults", "SamplingDefaults"]
 
-_LIMIT_BYTES = 4 << 20
+_LIMIT_BYTES = 1 << 20
 _INT32_MAX = 2**31 - 1
+_MAX_PIXELS = 1 << 40
+_MAX_FRAMES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +37,14 @@ class SamplingDefaults:
         fields = _open(folder / "generation_config.json")
         if fields is None:
             return cls()
-        number = _optional_number
         result = cls(
             do_sample=fields.flag("do_sample") if fields.has("do_sample") else None,
-            temperature=number(fields, "temperature"),
-            top_p=number(fields, "top_p"),
+            temperature=_optional_number(fields, "temperature", 0.0, 100.0),
+            top_p=_optional_number(fields, "top_p", 1e-6, 1.0),
             top_k=fields.integer("top_k", least=0, most=_INT32_MAX) if fields.has("top_k") else None,
-            min_p=number(fields, "min_p"),
-            repetition_penalty=number(fields, "repetition_penalty"),
-            presence_penalty=number(fields, "presence_penalty"),
+            min_p=_optional_number(fields, "min_p", 0.0, 1.0),
+            repetition_penalty=_optional_number(fields, "repetition_penalty", 0.01, 100.0),
+            presence_penalty=_optional_number(fields, "presence_penalty", -2.0, 2.0),
         )
         _raise_if_faulty(fields)
         # without sampling the reference takes the likeliest token, whatever temperature stands beside it
@@ -70,7 +71,7 @@ class PreprocessorDefaults:
             CheckpointError: every fault of a file in one line.
         """
         image, video = _image_fields(folder), _open(folder / "video_preprocessor_config.json")
-        mean, std = _channels(image, "image_mean"), _channels(image, "image_std")
+        mean, std = _channels(image, "image_mean", 0.0), _channels(image, "image_std", 0.001)
         result = cls(
             image=_image_limits(image, ImageLimits(factor=token_side_px)),
             video=_video_limits(video, VideoLimits(factor=token_side_px)),
@@ -78,6 +79,7 @@ class PreprocessorDefaults:
             std=std,
         )
         for fields in (image, video):
+            _check_patches(fields, token_side_px)
             _raise_if_faulty(fields)
         return result
 
@@ -94,47 +96,54 @@ def _image_fields(folder: Path) -> Fields | None:
 def _image_limits(fields: Fields | None, family: ImageLimits) -> ImageLimits:
     if fields is None:
         return family
-    low, high = _pixel_range(fields, family.min_pixels, family.max_pixels)
+    low, high = _pixel_range(fields, family)
     return replace(family, min_pixels=low, max_pixels=high)
 
 
 def _video_limits(fields: Fields | None, family: VideoLimits) -> VideoLimits:
     if fields is None:
         return family
-    low, high = _pixel_range(fields, family.min_pixels, family.max_pixels)
-    few, many = (
-        fields.integer("min_frames", family.min_frames, most=_INT32_MAX),
-        fields.integer("max_frames", family.max_frames, most=_INT32_MAX),
-    )
+    low, high = _pixel_range(fields, family)
+    few = fields.integer("min_frames", family.min_frames, most=_MAX_FRAMES)
+    many = fields.integer("max_frames", family.max_frames, most=_MAX_FRAMES)
     if few > many:
         fields.fault("min_frames", f"is {few}, more than max_frames {many}")
-    fps = fields.number("fps", family.fps)
+    fps = fields.number("fps", family.fps, least=0.01, most=1000.0)
     return replace(family, min_pixels=low, max_pixels=high, fps=fps, min_frames=few, max_frames=many)
 
 
-def _pixel_range(fields: Fields, least: int, most: int) -> tuple[int, int]:
+def _pixel_range(fields: Fields, family: ImageLimits | VideoLimits) -> tuple[int, int]:
     """Read two areas: ``size.shortest_edge`` and ``longest_edge``, despite the names, or ``*_pixels``."""
+    holder, keys = fields, ("min_pixels", "max_pixels")
     if fields.has("size"):
-        size = fields.section("size")
-        low, high = size.integer("shortest_edge", least), size.integer("longest_edge", most)
-    else:
-        low, high = fields.integer("min_pixels", least), fields.integer("max_pixels", most)
+        holder, keys = fields.section("size"), ("shortest_edge", "longest_edge")
+    low = holder.integer(keys[0], family.min_pixels, most=_MAX_PIXELS)
+    high = holder.integer(keys[1], family.max_pixels, least=family.factor**2, most=_MAX_PIXELS)
     if low > high:
         fields.fault("size", f"has a smallest area of {low} px above its largest of {high} px")
     return low, high
 
 
-def _channels(fields: Fields | None, key: str) -> tuple[float, ...]:
+def _check_patches(fields: Fields | None, token_side_px: int) -> None:
+    """Note a patch size of another model: pictures would be cut in other places than it has learned."""
+    if fields is not None and fields.has("patch_size") and fields.has("merge_size"):
+        patch_px, merge = fields.integer("patch_size", most=1024), fields.integer("merge_size", most=1024)
+        if patch_px * merge != token_side_px:
+            what = f"× merge_size is {patch_px} × {merge} px, config.json has tokens of {token_side_px} px"
+            fields.fault("patch_size", what)
+
+
+def _channels(fields: Fields | None, key: str, least: float) -> tuple[float, ...]:
     if fields is None or not fields.has(key):
         return (0.5, 0.5, 0.5)
-    values = fields.numbers(key)
-    if len(values) != 3:
+    values = fields.numbers(key, least=least, most=1.0)
+    if values and len(values) != 3:
         fields.fault(key, f"has {len(values)} channels instead of 3")
     return values
 
 
-def _optional_number(fields: Fields, key: str) -> float | None:
-    return fields.number(key) if fields.has(key) else None
+def _optional_number(fields: Fields, key: str, least: float, most: float) -> float | None:
+    return fields.number(key, least=least, most=most) if fields.has(key) else None
 
 
 def _open(path: Path) -> Fields | None:

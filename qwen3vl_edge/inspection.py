@@ -1,12 +1,12 @@
 """What a GGUF file, a bundle or a checkpoint is, as one value."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
 from typing import Literal
 
-from qwen3vl_edge.bundle import find_bundle
+from qwen3vl_edge.bundle import find_bundles
 from qwen3vl_edge.checkpoint import Checkpoint
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.gguf_info import GGUFInfo
@@ -36,9 +36,10 @@ class TypeUse:
 
 @dataclass(frozen=True, slots=True)
 class FileSummary:
-    """One file; `type` is what a GGUF file mostly is, None for a shard of a checkpoint."""
+    """One file, or a split model by its first; `type` is what it mostly is, None for a shard of a checkpoint."""
 
     name: str
+    n_parts: int
     architecture: str
     type: str | None
     size_bytes: int
@@ -103,21 +104,22 @@ def _inspect_file(path: Path) -> Inspection:
 
 
 def _inspect_bundle(folder: Path) -> Inspection:
-    bundle = find_bundle(folder)
-    model, projector = GGUFInfo.read(bundle.model), GGUFInfo.read(bundle.projector)
-    files = (_summary(model), _summary(projector))
+    bundles = find_bundles(folder)
+    first = bundles[0]
+    models, projector = [GGUFInfo.read(bundle.model) for bundle in bundles], GGUFInfo.read(first.projector)
+    files = tuple(_summary(info) for info in (*models, projector))
     return Inspection(
         path=str(folder),
         kind="bundle",
-        name=bundle.manifest.name if bundle.manifest else model.path.stem,
-        architecture=model.architecture,
+        name=first.manifest.name if first.manifest else first.model.stem,
+        architecture=models[0].architecture,
         size_bytes=sum(file.size_bytes for file in files),
-        n_parameters=sum(file.n_parameters for file in files),
+        n_parameters=models[0].n_parameters + projector.n_parameters,
         types=_merged(files),
         files=files,
-        text=text_of_gguf(model),
+        text=text_of_gguf(models[0]),
         vision=vision_of_gguf(projector),
-        manifest=bundle.manifest.to_dict() if bundle.manifest else None,
+        manifest=first.manifest.to_dict() if first.manifest else None,
     )
 
 
@@ -126,7 +128,7 @@ def _inspect_checkpoint(folder: Path) -> Inspection:
     limits = PreprocessorDefaults.read(folder, config.vision.token_side_px)
     files = tuple(
         _file_summary(
-            shard,
+            [shard],
             config.architecture,
             None,
             [(ref.dtype, prod(ref.shape), ref.nbytes) for ref in checkpoint.tensors if ref.path == shard],
@@ -150,16 +152,23 @@ def _inspect_checkpoint(folder: Path) -> Inspection:
 
 def _summary(info: GGUFInfo) -> FileSummary:
     tensors = [(tensor.type_name, tensor.n_elements, tensor.nbytes) for tensor in info.tensors]
-    return _file_summary(info.path, info.architecture, info.file_type, tensors)
+    return _file_summary(info.paths, info.architecture, info.file_type, tensors)
 
 
 def _file_summary(
-    path: Path, architecture: str, file_type: str | None, tensors: Iterable[tuple[str, int, int]]
+    paths: Sequence[Path], architecture: str, file_type: str | None, tensors: Iterable[tuple[str, int, int]]
 ) -> FileSummary:
     """Sum up (type, parameters, bytes) of tensors."""
     types = _sum([TypeUse(name, 1, n_parameters, nbytes) for name, n_parameters, nbytes in tensors])
-    n_parameters = sum(use.n_parameters for use in types)
-    return FileSummary(path.name, architecture, file_type, path.stat().st_size, n_parameters, types)
+    return FileSummary(
+        name=paths[0].name,
+        n_parts=len(paths),
+        architecture=architecture,
+        type=file_type,
+        size_bytes=sum(path.stat().st_size for path in paths),
+        n_parameters=sum(use.n_parameters for use in types),
+        types=types,
+    )
 
 
 def _merged(files: Iterable[FileSummary]) -> tuple[TypeUse, ...]:

@@ -1,15 +1,27 @@
 """Files from outside, JSON most of all: read within bounds, taken apart with every fault noted."""
 
 import json
+import math
+import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeGuard
 
 from qwen3vl_edge.errors import EdgeError
+from qwen3vl_edge.input_files import read_bytes
 
-__all__ = ["Fields", "parse_object", "read_object", "read_text"]
+__all__ = ["Fields", "parse_object", "read_object", "read_text", "shown"]
 
 _INT_MAX = 2**53  # the largest integer that every JSON reader keeps exact
+
+# Bounds the memory of a parsed file (a few hundred bytes a value). Qwen3's tokenizer.json, the largest
+# that there is, has 606,000 values; the header of 235B-FP8 in a single file would have 1,000,000.
+_MAX_VALUES = 2_000_000
+_MAX_KEY = 120  # characters of a key that a message shows
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SHOWN = reprlib.Repr()
+_SHOWN.maxlevel, _SHOWN.maxlist, _SHOWN.maxdict, _SHOWN.maxstring, _SHOWN.maxlong = 2, 4, 2, 60, 30
 
 
 def read_text(path: Path, limit_bytes: int, error: type[EdgeError]) -> str:
@@ -18,7 +30,7 @@ def read_text(path: Path, limit_bytes: int, error: type[EdgeError]) -> str:
     Raises:
         error: the file cannot be read, is larger than `limit_bytes`, or is not UTF-8.
     """
-    raw = _read_bytes(path, limit_bytes, error)
+    raw = read_bytes(path, limit_bytes, error)
     try:
         return raw.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as failure:
@@ -31,31 +43,33 @@ def read_object(path: Path, limit_bytes: int, error: type[EdgeError]) -> dict[st
     Raises:
         error: the file cannot be read, is larger than `limit_bytes`, or is not a JSON object.
     """
-    return parse_object(_read_bytes(path, limit_bytes, error), str(path), error)
-
-
-def _read_bytes(path: Path, limit_bytes: int, error: type[EdgeError]) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > limit_bytes:
-            raise error(f"{path}: {size} bytes are more than the {limit_bytes} allowed for this file")
-        return path.read_bytes()
-    except OSError as failure:
-        raise error(f"{path}: cannot be read ({failure.strerror})") from failure
+    return parse_object(read_bytes(path, limit_bytes, error), str(path), error)
 
 
 def parse_object(raw: bytes, where: str, error: type[EdgeError]) -> dict[str, object]:
-    """Parse UTF-8 bytes as one JSON object without duplicate keys, NaN or Infinity.
+    """Parse UTF-8 bytes as one JSON object of at most two million values.
+
+    Refused beyond what is not JSON: duplicate keys, NaN and Infinity, numbers that overflow, half a
+    surrogate pair.
 
     Raises:
         error: anything else, named with `where`.
     """
+    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > _MAX_VALUES:
+        raise error(f"{where}: more than {_MAX_VALUES} values")
     try:
         value = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant
+            raw.decode("utf-8"),
+            object_pairs_hook=_unique_keys,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
         )
+        if _SURROGATE.search(raw):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError as failure:
         raise error(f"{where}: JSON is nested too deeply") from failure
+    except UnicodeEncodeError as failure:
+        raise error(f"{where}: not valid Unicode (half a surrogate pair)") from failure
     except ValueError as failure:  # JSONDecodeError, UnicodeDecodeError, too many digits, the hooks below
         raise error(f"{where}: not valid JSON ({failure})") from failure
     if not isinstance(value, dict):
@@ -63,17 +77,29 @@ def parse_object(raw: bytes, where: str, error: type[EdgeError]) -> dict[str, ob
     return value
 
 
+def shown(value: object) -> str:
+    """Return `value` as it may stand in a message: one line of about a hundred characters at most."""
+    return f"{_SHOWN.repr(value):.120}"
+
+
 def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result = dict(pairs)
     if len(result) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"key {twice!r} stands there twice")
+        raise ValueError(f"key {shown(twice)} stands there twice")
     return result
 
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text:.30} is too large a number")
+    return value
 
 
 class Fields:
@@ -94,7 +120,7 @@ class Fields:
 
     def fault(self, key: str, what: str) -> None:
         """Note that the value of `key` is wrong: `what` completes the sentence."""
-        self.problems.append(f"{self.where}: {key} {what}")
+        self.problems.append(f"{self.where}: {_plain(key)} {what}")
 
     def section(self, key: str) -> "Fields":
         """Return the object under `key` (empty, with a problem noted, when there is none)."""
@@ -102,7 +128,7 @@ class Fields:
         if not isinstance(value, dict):
             self._wrong(key, "an object")
             value = {}
-        return Fields(value, f"{self.where}: {key}", self.problems)
+        return Fields(value, f"{self.where}: {_plain(key)}", self.problems)
 
     def sections(self, key: str) -> list["Fields"]:
         """Return the objects of a list."""
@@ -120,23 +146,25 @@ class Fields:
         if not _is_int(value):
             self._wrong(key, "an integer")
         elif not least <= value <= most:
-            self.fault(key, f"is {value}, outside {least}..{most}")
+            self.fault(key, f"is {shown(value)}, outside {least}..{most}")
         else:
             return value
         return least
 
-    def number(self, key: str, default: float | None = None, *, least: float = 0.0) -> float:
-        """Return a finite number of at least `least`."""
+    def number(
+        self, key: str, default: float | None = None, *, least: float = 0.0, most: float = _INT_MAX
+    ) -> float:
+        """Return a number within [least, most]; a missing key gives `default` if there is one."""
         value = self.values.get(key)
         if value is None and default is not None:
             return default
         if not _is_number(value):
             self._wrong(key, "a number")
-        elif not least <= value <= _INT_MAX:
-            self.fault(key, f"is {value}, outside {least}..{_INT_MAX}")
+        elif not least <= value <= most:
+            self.fault(key, f"is {shown(value)}, outside {least:g}..{most:g}")
         else:
             return float(value)
-        return 1.0
+        return least
 
     def text(self, key: str, default: str | None = None) -> str:
         """Return a string."""
@@ -158,25 +186,27 @@ class Fields:
             return False
         return value
 
-    def integers(self, key: str, *, least: int = 0) -> tuple[int, ...]:
-        """Return a list of integers of at least `least`."""
+    def integers(self, key: str, *, least: int = 0, most: int = _INT_MAX) -> tuple[int, ...]:
+        """Return a list of integers within [least, most]."""
         value = self.values.get(key)
-        if not isinstance(value, list) or not all(_is_int(item) and least <= item for item in value):
-            self._wrong(key, f"a list of integers from {least}")
+        if not isinstance(value, list) or not all(_is_int(item) and least <= item <= most for item in value):
+            self._wrong(key, f"a list of integers in {least}..{most}")
             return ()
         return tuple(value)
 
-    def numbers(self, key: str) -> tuple[float, ...]:
-        """Return a list of numbers."""
+    def numbers(self, key: str, *, least: float, most: float) -> tuple[float, ...]:
+        """Return a list of numbers within [least, most]."""
         value = self.values.get(key)
-        if not isinstance(value, list) or not all(_is_number(item) for item in value):
-            self._wrong(key, "a list of numbers")
+        if not isinstance(value, list) or not all(
+            _is_number(item) and least <= item <= most for item in value
+        ):
+            self._wrong(key, f"a list of numbers in {least:g}..{most:g}")
             return ()
         return tuple(float(item) for item in value)
 
     def _wrong(self, key: str, wanted: str) -> None:
         value = self.values.get(key)
-        self.fault(key, "is missing" if value is None else f"is {value!r:.60}, {wanted} is expected")
+        self.fault(key, "is missing" if value is None else f"is {shown(value)}, {wanted} is expected")
 
 
 def _is_int(value: object) -> TypeGuard[int]:
@@ -185,3 +215,8 @@ def _is_int(value: object) -> TypeGuard[int]:
 
 def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _plain(key: str) -> str:
+    """Give a key from a file as it may stand in a message."""
+    return key if key.isprintable() and len(key) <= _MAX_KEY else shown(key)

@@ -12,10 +12,20 @@ from typing import Literal
 from qwen3vl_edge.errors import GGUFError, join_problems
 from qwen3vl_edge.json_fields import Fields, read_object
 
-__all__ = ["MANIFEST_NAME", "BundleFile", "Manifest", "Role", "Source", "SourceFile", "current_versions"]
+__all__ = [
+    "MANIFEST_NAME",
+    "MAX_PARTS",
+    "BundleFile",
+    "Manifest",
+    "Role",
+    "Source",
+    "SourceFile",
+    "current_versions",
+]
 
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
+MAX_PARTS = 99_999  # five digits in llama.cpp's names of split files
 _LIMIT_BYTES = 16 << 20
 _DISTRIBUTIONS = ("qwen3vl-edge", "gguf", "llama-cpp-python")
 
@@ -37,15 +47,19 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the bundle comes from: the folder or identifier as the user gave it."""
+    """Where the bundle comes from: the folder as the user gave it, or ORG/NAME and the commit on the hub."""
 
     location: str
     files: tuple[SourceFile, ...]
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BundleFile:
-    """One GGUF file of the bundle; `type` as on the command line, `tensor_types` counts tensors by type."""
+    """One GGUF file of the bundle; `type` as on the command line, `tensor_types` counts tensors by type.
+
+    A split language model has several, `part` counts from 1.
+    """
 
     role: Role
     name: str
@@ -53,11 +67,13 @@ class BundleFile:
     sha256: str
     type: str
     tensor_types: Mapping[str, int]
+    part: int = 1
+    n_parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The whole of manifest.json."""
+    """The whole of manifest.json: one projector, and the language model in one or more types."""
 
     name: str
     source: Source
@@ -66,9 +82,19 @@ class Manifest:
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     format_version: int = FORMAT_VERSION
 
-    def file(self, role: Role) -> BundleFile:
-        """Return the file of this role; `read` has made sure that there is one."""
-        return next(file for file in self.files if file.role == role)
+    @property
+    def projector(self) -> BundleFile:
+        """Return the projector's file; `read` has made sure that there is one."""
+        return next(file for file in self.files if file.role == "projector")
+
+    @property
+    def models(self) -> tuple[tuple[BundleFile, ...], ...]:
+        """Return the language models, each as its parts in order."""
+        found: dict[str, list[BundleFile]] = {}
+        for file in self.files:
+            if file.role == "model":
+                found.setdefault(file.type, []).append(file)
+        return tuple(tuple(sorted(parts, key=lambda file: file.part)) for parts in found.values())
 
     def to_dict(self) -> dict[str, object]:
         """Return the object that manifest.json holds."""
@@ -114,19 +140,25 @@ def _manifest(fields: Fields) -> Manifest:
         fields.fault("format_version", f"is {version}; this program reads up to {FORMAT_VERSION}, update it")
     source = fields.section("source")
     files = tuple(_bundle_file(item) for item in fields.sections("files"))
-    if sorted(file.role for file in files) != ["model", "projector"]:
-        fields.fault("files", "must hold one model and one projector")
     versions = fields.section("versions")
-    return Manifest(
+    manifest = Manifest(
         name=fields.text("name"),
         source=Source(
-            source.text("location"), tuple(_source_file(item) for item in source.sections("files"))
+            location=source.text("location"),
+            files=tuple(_source_file(item) for item in source.sections("files")),
+            revision=source.text("revision") if source.has("revision") else None,
         ),
         files=files,
         versions={name: versions.text(name) for name in versions.values},
         created=fields.text("created"),
         format_version=version,
     )
+    if [file.role for file in files].count("projector") != 1 or not manifest.models:
+        fields.fault("files", "must hold one projector and at least one model")
+    for parts in manifest.models:
+        if [(file.part, file.n_parts) for file in parts] != [(i + 1, len(parts)) for i in range(len(parts))]:
+            fields.fault("files", f"does not hold each part of {parts[0].name!r:.80} once")
+    return manifest
 
 
 def _bundle_file(fields: Fields) -> BundleFile:
@@ -139,6 +171,8 @@ def _bundle_file(fields: Fields) -> BundleFile:
         sha256=fields.text("sha256"),
         type=fields.text("type"),
         tensor_types={name: counts.integer(name) for name in counts.values},
+        part=fields.integer("part", 1, most=MAX_PARTS),
+        n_parts=fields.integer("n_parts", 1, most=MAX_PARTS),
     )
 
 

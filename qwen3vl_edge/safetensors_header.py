@@ -2,7 +2,7 @@
 
 Format (huggingface/safetensors 0.8, README "Format"): 8 bytes little-endian length N, N bytes of
 JSON ``{name: {"dtype", "shape", "data_offsets": [begin, end]}}``, then the data. Tensors cover the
-data without holes or overlaps.
+data without holes or overlaps, each begins at a multiple of its item size.
 """
 
 from dataclasses import dataclass
@@ -10,12 +10,16 @@ from math import prod
 from pathlib import Path
 
 from qwen3vl_edge.errors import CheckpointError, join_problems
-from qwen3vl_edge.json_fields import Fields, parse_object
+from qwen3vl_edge.input_files import file_size
+from qwen3vl_edge.json_fields import Fields, parse_object, shown
 
 __all__ = ["ITEM_BYTES", "HeaderEntry", "read_header"]
 
-_LIMIT_BYTES = 100_000_000  # MAX_HEADER_SIZE of the reference implementation
+# The reference implementation allows 100 MB. The largest header that the family could have, of 235B-FP8
+# with separate experts in a single file, would be 72,000 tensors × 165 bytes.
+_LIMIT_BYTES = 32 << 20
 _MAX_DIMENSIONS = 8
+_MAX_NAME = 256  # characters; the longest published name has 77
 _METADATA = "__metadata__"
 
 ITEM_BYTES = {
@@ -56,6 +60,8 @@ def read_header(path: Path) -> list[HeaderEntry]:
     """
     raw, data_start, data_bytes = _raw_header(path)
     fields = Fields(parse_object(raw, str(path), CheckpointError), str(path))
+    if fields.has(_METADATA):
+        _check_metadata(fields.section(_METADATA))
     names = [name for name in fields.values if name != _METADATA]
     entries = [_entry(fields.section(name), name, data_start) for name in names]
     if not fields.problems:
@@ -68,17 +74,25 @@ def read_header(path: Path) -> list[HeaderEntry]:
 
 def _raw_header(path: Path) -> tuple[bytes, int, int]:
     """Return the header's JSON bytes, where the data starts, and how many bytes of data there are."""
+    file_bytes = file_size(path, CheckpointError)
     try:
-        file_bytes = path.stat().st_size
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            if file_bytes < 8 or length > min(file_bytes - 8, _LIMIT_BYTES):
+            if not 2 <= length <= min(file_bytes - 8, _LIMIT_BYTES):
                 raise CheckpointError(
                     f"{path}: not a whole safetensors file (header of {length} bytes in {file_bytes})"
                 )
-            return file.read(length), 8 + length, file_bytes - 8 - length
+            raw = file.read(length)
     except OSError as failure:
         raise CheckpointError(f"{path}: cannot be read ({failure.strerror})") from failure
+    if not raw.startswith(b"{"):
+        raise CheckpointError(f"{path}: not a safetensors file (the header does not begin with {{)")
+    return raw, 8 + length, file_bytes - 8 - length
+
+
+def _check_metadata(fields: Fields) -> None:
+    for key in fields.values:
+        fields.text(key)
 
 
 def _entry(fields: Fields, name: str, data_start: int) -> HeaderEntry:
@@ -87,14 +101,18 @@ def _entry(fields: Fields, name: str, data_start: int) -> HeaderEntry:
     offsets = fields.integers("data_offsets")
     begin, end = offsets if len(offsets) == 2 else (0, 0)
     if len(fields.problems) == known:
-        if dtype not in ITEM_BYTES:
-            fields.fault("dtype", f"is {dtype!r:.20}, which is not known")
+        if len(name) > _MAX_NAME or not name.isprintable() or not name:
+            fields.fault("name", f"is not one of 1 to {_MAX_NAME} printable characters")
+        elif dtype not in ITEM_BYTES:
+            fields.fault("dtype", f"is {shown(dtype)}, which is not known")
         elif len(offsets) != 2 or begin > end:
-            fields.fault("data_offsets", f"is {list(offsets)!r:.60}, [begin, end] is expected")
+            fields.fault("data_offsets", f"is {shown(list(offsets))}, [begin, end] is expected")
+        elif begin % ITEM_BYTES[dtype]:
+            fields.fault("data_offsets", f"begins at {begin}, which is no multiple of {dtype}'s size")
         elif len(shape) > _MAX_DIMENSIONS:
             fields.fault("shape", f"has {len(shape)} dimensions")
         elif prod(shape) * ITEM_BYTES[dtype] != end - begin:
-            fields.fault("shape", f"{list(shape)} of {dtype} does not take {end - begin} bytes")
+            fields.fault("shape", f"{shown(list(shape))} of {dtype} does not take {end - begin} bytes")
     return HeaderEntry(name, dtype, shape, data_start + begin, end - begin)
 
 

@@ -127,7 +127,7 @@ def test_manifest_survives_a_round_trip(folder: Path, tmp_path: Path) -> None:
     manifest.write(tmp_path / MANIFEST_NAME)
     assert Manifest.read(tmp_path) == manifest
     assert json.loads((tmp_path / MANIFEST_NAME).read_text()) == json.loads(json.dumps(manifest.to_dict()))
-    assert manifest.file("projector").type == "F16"
+    assert manifest.projector.type == "F16"
 
 
 def test_faulty_manifests_name_every_fault(folder: Path) -> None:

@@ -63,6 +63,7 @@ def test_tied_embeddings_may_be_said_in_either_place(tmp_path: Path, place: str,
 def test_experts_and_quantization_are_read(tmp_path: Path) -> None:
     def change(config: dict) -> None:
         config["architectures"], config["model_type"] = ["Qwen3VLMoeForConditionalGeneration"], "qwen3_vl_moe"
+        config["text_config"]["model_type"] = "qwen3_vl_moe_text"
         config["text_config"] |= {"num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768}
         config["quantization_config"] = {"quant_method": "fp8", "weight_block_size": [128, 128]}
 
@@ -152,7 +153,7 @@ def test_pixel_limits_in_every_spelling(tmp_path: Path, pixels: dict, file: str)
 @pytest.mark.parametrize(
     ("file", "value", "what"),
     [
-        ("preprocessor_config.json", {"min_pixels": 10, "max_pixels": 5}, "above its largest"),
+        ("preprocessor_config.json", {"min_pixels": 4096, "max_pixels": 2048}, "above its largest"),
         ("preprocessor_config.json", {"image_mean": [0.5]}, "1 channels instead of 3"),
         ("video_preprocessor_config.json", {"min_frames": 9, "max_frames": 5}, "more than max_frames"),
         ("video_preprocessor_config.json", {"fps": "2"}, "fps is '2'"),

@@ -58,7 +58,7 @@ def test_every_fault_is_noted_with_file_and_key() -> None:
     fields.flag("f")
     fields.text("t")
     fields.integers("list")
-    fields.numbers("list")
+    fields.numbers("list", least=0.0, most=1.0)
     fields.sections("objects")
     fields.section("s").integer("inner")
     fields.integer("absent")
@@ -69,8 +69,8 @@ def test_every_fault_is_noted_with_file_and_key() -> None:
         "c.json: n is 'x', a number is expected",
         "c.json: f is 1, true or false is expected",
         "c.json: t is 2, a string is expected",
-        "c.json: list is [1, '2'], a list of integers from 0 is expected",
-        "c.json: list is [1, '2'], a list of numbers is expected",
+        "c.json: list is [1, '2'], a list of integers in 0..9007199254740992 is expected",
+        "c.json: list is [1, '2'], a list of numbers in 0..1 is expected",
         "c.json: objects is [1], a list of objects is expected",
         "c.json: s: inner is missing",
         "c.json: absent is missing",

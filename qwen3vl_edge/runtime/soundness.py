@@ -5,11 +5,7 @@ could compute wrongly, and nothing in Python survives that. So a child process t
 buffers and, if that fails, without. This module never loads the native libraries itself.
 """
 
-import json
 import logging
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +14,7 @@ from pathlib import Path
 from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.paths import user_cache_dir
 from qwen3vl_edge.runtime.build_identity import build_id, cpu_id
-from qwen3vl_edge.runtime.threads import SLEEPING
+from qwen3vl_edge.runtime.child import CRASHES, run_child
 from qwen3vl_edge.runtime.verdict_cache import Soundness, read_verdict, write_verdict
 
 __all__ = ["SELFTEST", "Soundness", "check_build", "extra_buffers_are_sound"]
@@ -29,7 +25,6 @@ SELFTEST = (sys.executable, "-P", "-m", "qwen3vl_edge.runtime.selftest", "--json
 SELFTEST_VERSION = 1  # raise it when the self-test sees more, so that old verdicts are asked anew
 TIMEOUT_S = 120.0  # it takes half a second: this is for machines that are busy, swapping or cold
 REBUILD = "build it anew: `pip install --force-reinstall --no-cache-dir --no-deps llama-cpp-python==0.3.36`"
-CRASHES = frozenset({"SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV"})
 log = logging.getLogger("qwen3vl_edge.runtime")
 
 
@@ -87,49 +82,8 @@ def _hopeless(fast: str, plain: str) -> str:
 
 
 def _try(command: Sequence[str], extra_buffers: str, timeout_s: float) -> _Outcome:
-    # without the last, an abort waits for a debugger to attach
-    environment = {**SLEEPING, **os.environ, "GGML_NO_BACKTRACE": "1"}
     try:
-        child = subprocess.run(
-            [*command, "--extra-buffers", extra_buffers],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return _Outcome(f"no end within {timeout_s:g} s", lasting=False)
+        ended = run_child([*command, "--extra-buffers", extra_buffers], timeout_s)
     except OSError as error:
         return _Outcome(f"it cannot be started ({error})", lasting=False)
-    return _outcome(child)
-
-
-def _outcome(child: subprocess.CompletedProcess[str]) -> _Outcome:
-    if child.returncode < 0:
-        name = _signal_name(-child.returncode)
-        return _Outcome(f"crash ({name})", lasting=name in CRASHES)  # SIGKILL and the like came from outside
-    report = _last_object(child.stdout)
-    if child.returncode == 0 and report.get("ok") is True:
-        return _Outcome(None)
-    if isinstance(report.get("reason"), str):
-        return _Outcome(str(report["reason"]))
-    last_words = child.stderr.strip().rpartition("\n")[2] or "no output"
-    return _Outcome(f"{last_words} (exit status {child.returncode})", lasting=False)
-
-
-def _last_object(output: str) -> dict[str, object]:
-    try:
-        report = json.loads(output.strip().rpartition("\n")[2])
-    except ValueError:
-        return {}
-    return report if isinstance(report, dict) else {}
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    return _Outcome(ended.reason, lasting=ended.signal in CRASHES or bool(ended.report))

@@ -3,8 +3,15 @@ from pathlib import Path
 import pytest
 
 from qwen3vl_edge.checkpoint import Checkpoint
+from qwen3vl_edge.converters.sources import Cut
 from qwen3vl_edge.converters.tensor_map import Mapped, map_tensors
-from qwen3vl_edge.converters.tensor_rules import MODEL_RULES, PROJECTOR_RULES
+from qwen3vl_edge.converters.tensor_rules import (
+    DENSE_RULES,
+    EXPERT_RULES,
+    MODEL_RULES,
+    PROJECTOR_RULES,
+    ROUTER_RULES,
+)
 from qwen3vl_edge.errors import CheckpointError
 from qwen3vl_edge.hf_config import read_config
 from tests.converters.spoil import edit_json, rename_tensors, reshape_tensor
@@ -40,17 +47,18 @@ def test_names(tmp_path: Path) -> None:
     model, projector = mapped(write_tiny_checkpoint(tmp_path, tied=False))
     found: dict[str, list[str]] = {}
     for item in [*model, *projector]:
-        found.setdefault(item.source.name, []).append(item.target)
+        found.setdefault(item.source.refs[0].name, []).append(item.target)
     assert found.keys() == tiny_tensors(TinyShape(), tied=False).keys()
     assert {name: found[name] for name in PAIRS} == PAIRS
     targets = [item.target for item in [*model, *projector]]
     assert len(set(targets)) == len(targets)
-    assert [item.shape for item in projector if item.frame is not None] == [(80, 3, 16, 16)] * 2
+    assert [item.shape for item in projector if item.cut != Cut()] == [(80, 3, 16, 16)] * 2
 
 
 def test_tables_name_each_tensor_once() -> None:
-    for rules in (MODEL_RULES, PROJECTOR_RULES):
-        assert len({(rule.source, rule.frame) for rule in rules}) == len(rules)
+    experts = [(*MODEL_RULES, *ROUTER_RULES, *rules) for rules in EXPERT_RULES.values()]
+    for rules in ((*MODEL_RULES, *DENSE_RULES), *experts, PROJECTOR_RULES):
+        assert len({(rule.source, rule.part) for rule in rules}) == len(rules)
         assert len({rule.target for rule in rules}) == len(rules)
 
 
@@ -116,5 +124,5 @@ def test_output_head(tmp_path: Path, tied: bool) -> None:
 
 def test_tensors_come_in_the_order_of_the_files(tmp_path: Path) -> None:
     for half in mapped(write_tiny_checkpoint(tmp_path, sharded=True)):
-        places = [(item.source.path.name, item.source.offset) for item in half]
+        places = [(item.source.refs[0].path.name, item.source.refs[0].offset) for item in half]
         assert places == sorted(places)

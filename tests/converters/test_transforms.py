@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from qwen3vl_edge.checkpoint import to_float32
 from qwen3vl_edge.converters.tensor_types import choose_type
-from qwen3vl_edge.converters.transforms import convert_values, temporal_slice
+from qwen3vl_edge.converters.transforms import convert_values, largest_magnitude
 
-# float32 bits -> bfloat16 bits: nearest even, NaN made quiet
+# float32 bits -> bfloat16 bits: nearest even
 TO_BF16 = [
     (0x3F800000, 0x3F80),
     (0x3F807FFF, 0x3F80),
@@ -17,13 +17,7 @@ TO_BF16 = [
     (0x3F818000, 0x3F82),  # and up here
     (0x3F808001, 0x3F81),
     (0xBF818000, 0xBF82),
-    (0x7F7FFFFF, 0x7F80),  # the largest float32 rounds to infinity
-    (0x7F800000, 0x7F80),
-    (0xFF800000, 0xFF80),
-    (0x7F800001, 0x7FC0),  # signalling NaN
-    (0xFF800001, 0xFFC0),
-    (0x7FC00000, 0x7FC0),
-    (0xFFFFFFFF, 0xFFFF),
+    (0x7F7F7FFF, 0x7F7F),  # the largest that does not round to infinity
     (0x00000001, 0x0000),
     (0x80000000, 0x8000),
 ]
@@ -33,8 +27,6 @@ TO_F16 = [
     (1.0, 0x3C00),
     (65504.0, 0x7BFF),
     (65519.9, 0x7BFF),
-    (65520.0, 0x7C00),
-    (-1e38, 0xFC00),
     (2.0**-24, 0x0001),
     (2.0**-25, 0x0000),
     (1.0009765625, 0x3C01),
@@ -48,21 +40,13 @@ def f32(bits: list[int]) -> NDArray[np.float32]:
 
 def test_bf16_rounding() -> None:
     values = f32([source for source, _ in TO_BF16])
-    found = convert_values(values, "F32", "BF16").view(np.uint16)
+    found = convert_values(values, "F32", ["BF16"])[0].view(np.uint16)
     assert [hex(bits) for bits in found] == [hex(bits) for _, bits in TO_BF16]
-
-
-def test_bf16_stays_but_for_signalling_nans() -> None:
-    every = np.arange(65536, dtype=np.uint32).astype(np.uint16)
-    found = convert_values(every, "BF16", "BF16").view(np.uint16)
-    through_f32 = convert_values(to_float32(every, "BF16"), "F32", "BF16").view(np.uint16)
-    np.testing.assert_array_equal(found, through_f32)
-    assert np.count_nonzero(found != every) == 2 * 63  # NaN payloads without the quiet bit, both signs
 
 
 def test_f16_rounding() -> None:
     values = np.array([source for source, _ in TO_F16], dtype=np.float32)
-    found = convert_values(values, "F32", "F16").view(np.uint16)
+    found = convert_values(values, "F32", ["F16"])[0].view(np.uint16)
     assert [hex(bits) for bits in found] == [hex(bits) for _, bits in TO_F16]
 
 
@@ -77,24 +61,42 @@ def test_agrees_with_gguf(dtype: str, target: str) -> None:
     }[dtype]
     exact = stored if dtype == "F16" else to_float32(stored, dtype)
     expected = gguf.quants.quantize(exact, gguf.GGMLQuantizationType[target])
-    assert convert_values(stored, dtype, target).tobytes() == expected.tobytes()
+    assert convert_values(stored, dtype, [target])[0].tobytes() == expected.tobytes()
 
 
 def test_q8_0_block_by_hand() -> None:
     values = np.zeros((1, 32), dtype=np.float32)
     values[0, :4] = [127.0, -63.5, 0.5, 1.49]
-    found = convert_values(values, "F32", "Q8_0")
+    (found,) = convert_values(values, "F32", ["Q8_0"])
     assert found[:2].view(np.float16)[0] == 1.0  # the scale: largest / 127
     assert found[2:6].view(np.int8).tolist() == [127, -64, 1, 1]  # halves go away from zero
 
 
-def test_temporal_slice_takes_the_third_axis() -> None:
-    kernel = np.arange(4 * 3 * 2 * 5 * 5, dtype=np.float32).reshape(4, 3, 2, 5, 5)
-    for frame in (0, 1):
-        found = temporal_slice(kernel, frame)
-        assert found.shape == (4, 3, 5, 5)
-        assert found.flags.c_contiguous
-        assert found[2, 1, 3, 4] == kernel[2, 1, frame, 3, 4]
+def test_several_types_at_once() -> None:
+    values = np.random.default_rng(6).standard_normal((3, 32), dtype=np.float32)
+    targets = ["F16", "F32", "Q8_0", "F32"]
+    found = [block.tobytes() for block in convert_values(values, "F32", targets)]
+    assert found == [convert_values(values, "F32", [target])[0].tobytes() for target in targets]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bits", "expected"),
+    [
+        ("BF16", [0x3F80, 0xC000, 0x0001], 2.0),
+        ("BF16", [0x3F80, 0xFF80], np.inf),
+        ("BF16", [0x7F80, 0xFFC1], np.nan),
+        ("F16", [0x3C00, 0xC000], 2.0),
+        ("F16", [0xFC00, 0x3C00], np.inf),
+        ("F16", [0x7C00, 0x7C01], np.nan),
+        ("F32", [0x3F800000, 0xC0000000], 2.0),
+        ("F32", [0xFF800000, 0x3F800000], np.inf),
+        ("F32", [0xFF800000, 0xFF800001], np.nan),
+    ],
+)
+def test_largest_magnitude(dtype: str, bits: list[int], expected: float) -> None:
+    raw = np.array(bits, dtype=np.uint32 if dtype == "F32" else np.uint16)
+    stored = raw.view({"F32": np.float32, "F16": np.float16, "BF16": np.uint16}[dtype])
+    np.testing.assert_equal(largest_magnitude(stored, dtype), expected)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +111,8 @@ def test_temporal_slice_takes_the_third_axis() -> None:
         ("v.patch_embd.weight.1", (8, 3, 16, 16), "F16", "F16"),
         ("v.patch_embd.weight", (8, 3, 16, 16), "BF16", "F32"),
         ("v.patch_embd.weight.1", (8, 3, 16, 16), "BF16", "F32"),
+        ("blk.3.ffn_gate_inp.weight", (6, 64), "Q8_0", "F32"),
+        ("blk.3.ffn_gate_exps.weight", (6, 32, 64), "Q8_0", "Q8_0"),
         ("v.patch_embd.bias", (8,), "F16", "F32"),
         ("mm.0.weight", (64, 64), "BF16", "BF16"),
     ],

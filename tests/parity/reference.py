@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from tokenizers import Tokenizer
-from transformers import Qwen3VLForConditionalGeneration
+from transformers import AutoModelForImageTextToText
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -40,7 +40,7 @@ class Reference:
         self.template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._pixels = Qwen2VLImageProcessorPil.from_pretrained(folder)
-        self.model = Qwen3VLForConditionalGeneration.from_pretrained(
+        self.model = AutoModelForImageTextToText.from_pretrained(
             folder, dtype=torch.float32, attn_implementation="eager"
         ).eval()
 

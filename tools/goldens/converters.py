@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.converters.cases import GOLDEN_CASES, MODEL_JOBS, PROJECTOR_JOBS, write_case
+from tests.converters.cases import GOLDEN_CASES, MODEL_JOBS, GoldenCase, write_case
 from tests.converters.listing import read_listing
 from tests.goldens import GOLDEN
 from tools.oracle import CONVERT_SCRIPT
@@ -15,19 +15,20 @@ from tools.oracle import CONVERT_SCRIPT
 
 def main() -> None:
     """Write tests/golden/converters/*.json."""
-    for case in GOLDEN_CASES:
+    for name, case in GOLDEN_CASES.items():
         with tempfile.TemporaryDirectory() as folder:
-            listings = _convert(write_case(case, Path(folder)), Path(folder))
+            listings = _convert(case, Path(folder))
         text = json.dumps(listings, indent=1, ensure_ascii=False)
-        (GOLDEN / "converters" / f"{case}.json").write_text(text + "\n", encoding="utf-8")
+        (GOLDEN / "converters" / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _convert(checkpoint: Path, out: Path) -> dict[str, object]:
+def _convert(case: GoldenCase, out: Path) -> dict[str, object]:
     """Run the oracle; returns job -> metadata and tensors."""
-    jobs = [*MODEL_JOBS, *(f"mmproj:{kind}" for kind in PROJECTOR_JOBS)]
+    jobs = [*MODEL_JOBS, *(f"mmproj:{kind}" for kind in case.projector_jobs)]
+    checkpoint = write_case(case, out)
     command = [sys.executable, str(CONVERT_SCRIPT), str(checkpoint), str(out), *jobs, "--any-vocab"]
     subprocess.run(command, capture_output=True, check=True)
-    files = [*(f"model-{kind}" for kind in MODEL_JOBS), *(f"mmproj-{kind}" for kind in PROJECTOR_JOBS)]
+    files = [*(f"model-{kind}" for kind in MODEL_JOBS), *(f"mmproj-{kind}" for kind in case.projector_jobs)]
     return {file: asdict(read_listing(out / f"{file}.gguf")) for file in files}
 
 

@@ -1,0 +1,46 @@
+"""What a verification has found, as lines of text."""
+
+from rich.console import Console
+from rich.text import Text
+
+from qwen3vl_edge.verification import Check, CheckName, Verification
+
+__all__ = ["show_checks", "show_outcome"]
+
+_STATES = {True: ("ok", "green"), False: ("FAILED", "bold red"), None: ("not done", "yellow")}
+
+
+def show_checks(done: Verification) -> None:
+    """Print a line for each check."""
+    _print(done.checks)
+
+
+def show_outcome(done: Verification) -> None:
+    """Print one line if all went well, and with it what was not done; every check if one failed."""
+    if not done.ok:
+        _print(done.checks)
+        return
+    Console().print(_summary(done), highlight=False, markup=False, soft_wrap=True)
+    _print(tuple(check for check in done.checks if check.ok is None))
+
+
+def _summary(done: Verification) -> str:
+    n_done = {name: _n_ok(done, name) for name in ("structure", "hash", "forward")}
+    n_files = len({check.subject for check in done.checks if check.name == "hash"})
+    looks = [f"{n_files} files"]
+    looks += ["hashes"] if n_done["hash"] else []
+    if n_done["forward"]:
+        looks.append(f"{n_done['forward']} forward{'s' * (n_done['forward'] > 1)} with a picture")
+    return f"verified: {', '.join(looks)}"
+
+
+def _n_ok(done: Verification, name: CheckName) -> int:
+    return sum(check.ok is True for check in done.checks if check.name == name)
+
+
+def _print(checks: tuple[Check, ...]) -> None:
+    console = Console()
+    for check in checks:
+        state, style = _STATES[check.ok]
+        line = Text.assemble((f"{state:<9}", style), f"{check.name:<10}{check.subject}: {check.detail}")
+        console.print(line, soft_wrap=True)

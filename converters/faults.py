@@ -1,0 +1,63 @@
+"""Values that must not get into a file: NaN, infinity, and what a type cannot hold."""
+
+from collections.abc import Sequence
+from threading import Lock
+
+import numpy as np
+
+from qwen3vl_edge.checkpoint import Stored, to_float32
+from qwen3vl_edge.converters.sources import Source
+from qwen3vl_edge.converters.transforms import LARGEST, largest_magnitude
+from qwen3vl_edge.errors import CheckpointError, join_problems
+from qwen3vl_edge.ggml_types import TensorType
+
+__all__ = ["Faults"]
+
+
+class Faults:
+    """What was found wrong with values so far, by several threads.
+
+    Once something is wrong, nothing passes any more: the rest is looked at only to name all of it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._not_finite: dict[str, tuple[int, int]] = {}
+        self._too_large: dict[tuple[str, str], float] = {}
+
+    def passes(self, source: Source, stored: Stored, kinds: Sequence[TensorType]) -> bool:
+        """Look at a block of `source`; whether it may be converted to `kinds` and written."""
+        largest = largest_magnitude(stored, source.dtype)
+        if not np.isfinite(largest):
+            self._note_not_finite(source.name, to_float32(stored, source.dtype))
+        for kind in {kind.name for kind in kinds}:
+            if np.isfinite(largest) and largest >= LARGEST.get(kind, np.inf):
+                with self._lock:
+                    known = self._too_large.get((source.name, kind), 0.0)
+                    self._too_large[source.name, kind] = max(known, largest)
+        return not (self._not_finite or self._too_large)
+
+    def raise_if_any(self) -> None:
+        """End the conversion if anything was found.
+
+        Raises:
+            CheckpointError: tensors and counts.
+        """
+        problems = [
+            f"{name!r:.120} holds {n_nan} NaN and {n_infinite} infinite values"
+            for name, (n_nan, n_infinite) in sorted(self._not_finite.items())
+        ]
+        if problems:
+            problems[-1] += "; the checkpoint is damaged, fetch or save it again"
+        problems += [
+            f"{name!r:.120} holds {largest:.3g}, more than {kind} can; choose bf16 or f32"
+            for (name, kind), largest in sorted(self._too_large.items())
+        ]
+        if problems:
+            raise CheckpointError(join_problems(problems))
+
+    def _note_not_finite(self, name: str, values: np.typing.NDArray[np.float32]) -> None:
+        n_nan, n_infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())
+        with self._lock:
+            before = self._not_finite.get(name, (0, 0))
+            self._not_finite[name] = (before[0] + n_nan, before[1] + n_infinite)

@@ -1,0 +1,62 @@
+"""A file that is written out of order and hashed in order."""
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+__all__ = ["HashedFile"]
+
+_READ_BYTES = 1 << 20
+
+
+class HashedFile:
+    """A new file at `path`; what comes in order is hashed as it passes, the rest is read back in its turn.
+
+    Raises:
+        OSError: the disk is full or the path cannot be written; so for the methods.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w+b", buffering=0)
+        self._hash = hashlib.sha256()
+        self._n_hashed = 0
+        self._ahead: dict[int, int] = {}  # start -> end of what was written before its turn
+
+    def write(self, position: int, data: memoryview) -> None:
+        """Write `data` (bytes) at `position`; each byte of the file is written once."""
+        self._file.seek(position)
+        written = 0
+        while written < len(data):  # a raw write may stop early
+            written += self._file.write(data[written:])
+        if position != self._n_hashed:
+            self._ahead[position] = position + len(data)
+            return
+        self._hash.update(data)
+        self._n_hashed += len(data)
+        while self._n_hashed in self._ahead:
+            self._hash_written(self._ahead.pop(self._n_hashed))
+
+    def finish(self) -> tuple[int, str]:
+        """Flush to the disk; returns the bytes from the start without a gap, and their SHA-256."""
+        os.fsync(self._file.fileno())
+        return self._n_hashed, self._hash.hexdigest()
+
+    def _hash_written(self, end: int) -> None:
+        self._file.seek(self._n_hashed)
+        while self._n_hashed < end:
+            data = self._file.read(min(_READ_BYTES, end - self._n_hashed))
+            if not data:
+                raise OSError(errno.EIO, "the file has become shorter while it was written", self._file.name)
+            self._hash.update(data)
+            self._n_hashed += len(data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()

@@ -1,0 +1,178 @@
+"""The hub's shared cache on this disk: what it holds of one repository, and what of it was verified.
+
+Layout (huggingface_hub 2.4.0, `file_download.py`), below ``models--ORG--NAME/``: ``blobs/HASH`` are the
+files, ``snapshots/COMMIT/NAME`` links to them, ``refs/REVISION`` holds the commit that a revision meant last.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from qwen3vl_edge.errors import CheckpointError
+from qwen3vl_edge.hub.contents import COMMIT, HubFile
+from qwen3vl_edge.json_fields import read_object
+from qwen3vl_edge.paths import user_cache_dir
+
+__all__ = ["HubCache", "hub_cache_folder", "hub_endpoint", "hub_offline"]
+
+_BLOCK_BYTES = 1 << 20
+_TRUE = {"1", "ON", "YES", "TRUE"}
+
+
+def hub_endpoint() -> str:
+    """URL of the hub, ``$HF_ENDPOINT`` or huggingface.co, without a slash at its end."""
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
+def hub_offline() -> bool:
+    """Whether ``$HF_HUB_OFFLINE`` (or ``$TRANSFORMERS_OFFLINE``) forbids every request."""
+    value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return value.upper() in _TRUE
+
+
+def hub_cache_folder() -> Path:
+    """Folder that all programs share for the hub's files; the rules of huggingface_hub's `constants.py`.
+
+    They are read at each call, which huggingface_hub does once, when it is imported.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("HF_HOME", f"{base}/huggingface")
+    folder = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or f"{home}/hub"
+    return Path(os.path.expandvars(folder)).expanduser()
+
+
+@dataclass(frozen=True, slots=True)
+class HubCache:
+    """The part of the cache folder `root` that belongs to one model repository."""
+
+    root: Path
+    repo_id: str
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the repository; it need not exist."""
+        return self.root / f"models--{self.repo_id.replace('/', '--')}"
+
+    def snapshot(self, commit: str) -> Path:
+        """Folder in which the files of `commit` have their own names."""
+        return self.folder / "snapshots" / commit
+
+    def blob(self, file: HubFile) -> Path:
+        """Where the content of `file` lies once it is complete."""
+        return self.folder / "blobs" / file.blob
+
+    def partial(self, file: HubFile) -> Path:
+        """Where its first bytes wait for the rest; ``hf cache prune`` knows the suffix."""
+        return self.folder / "blobs" / f"{file.blob}.qwen3vl-edge.incomplete"
+
+    def lock(self, file: HubFile) -> Path:
+        """The lock file that huggingface_hub takes as well while it writes this blob."""
+        return self.root / ".locks" / self.folder.name / f"{file.blob}.lock"
+
+    def missing_bytes(self, file: HubFile, commit: str) -> int:
+        """How much of `file` is still to be downloaded."""
+        if (self.snapshot(commit) / file.name).exists() or self.blob(file).exists():
+            return 0
+        partial = self.partial(file)
+        held = partial.stat().st_size if partial.exists() else 0
+        return file.size_bytes - held if held <= file.size_bytes else file.size_bytes
+
+    def free_bytes(self) -> int:
+        """Free space on the disk of the cache."""
+        return shutil.disk_usage(next(path for path in self.folder.absolute().parents if path.exists())).free
+
+    def link(self, file: HubFile, commit: str) -> None:
+        """Give the blob of `file` its name in the snapshot."""
+        pointer = self.snapshot(commit) / file.name
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        pointer.unlink(missing_ok=True)
+        try:
+            pointer.symlink_to(Path("..", "..", "blobs", file.blob))
+        except FileExistsError:  # another process made the same link just now
+            pass
+        except (OSError, NotImplementedError):  # no links on this disk: the file itself moves there
+            self.blob(file).replace(pointer)
+
+    def commit_of(self, revision: str) -> str | None:
+        """Return the commit that `revision` meant when it was last asked for."""
+        if COMMIT.fullmatch(revision):
+            return revision
+        ref = self.folder / "refs" / revision
+        commit = ref.read_text("utf-8", "replace").strip() if ref.is_file() else ""
+        return commit if COMMIT.fullmatch(commit) else None
+
+    def remember(self, revision: str, commit: str) -> None:
+        """Note which commit `revision` means."""
+        if self.commit_of(revision) != commit:  # a complete cache may well be read-only
+            _write_whole(self.folder / "refs" / revision, commit)
+
+    def linked_sha256(self, path: Path) -> str | None:
+        """Return the hash that the link `path` names as its content's; None if it names none."""
+        name = path.readlink().name if path.is_symlink() else ""
+        return name if re.fullmatch(r"[0-9a-f]{64}", name) else None
+
+    def is_verified(self, path: Path, sha256: str) -> bool:
+        """Whether `path`, unchanged since, was once seen to have this hash."""
+        record = _record(sha256)
+        try:
+            return record.exists() and read_object(record, 1024, CheckpointError) == _state(path)
+        except CheckpointError:  # a damaged record is no record
+            return False
+
+    def note_verified(self, path: Path, sha256: str) -> None:
+        """Record that `path` as it is now has this hash, so that nobody reads gigabytes to know it again."""
+        with suppress(OSError):  # without a record the file is hashed again, no more
+            _write_whole(_record(sha256), json.dumps(_state(path)))
+
+    def verify(self, path: Path, sha256: str, on_bytes: Callable[[int], None]) -> None:
+        """Hash `path`, calling `on_bytes` with each number of bytes read.
+
+        Raises:
+            CheckpointError: it is another content; it has been removed, so that it can be fetched anew.
+        """
+        hasher = hashlib.sha256()
+        with path.open("rb") as source:
+            while block := source.read(_BLOCK_BYTES):
+                hasher.update(block)
+                on_bytes(len(block))
+        if hasher.hexdigest() != sha256:
+            self._discard(path)
+            raise CheckpointError(
+                f"{self.repo_id}: {path.name} in the cache has sha256 {hasher.hexdigest()}, {sha256} is "
+                "expected; the damaged copy was removed, run again to fetch it"
+            )
+        self.note_verified(path, sha256)
+
+    def _discard(self, path: Path) -> None:
+        """Remove a file and the links that lead to it, as far as they lie within the cache."""
+        root = self.root.absolute()
+        path = path.absolute()
+        while path.is_relative_to(root):
+            target = Path(os.path.normpath(path.parent / path.readlink())) if path.is_symlink() else None
+            path.unlink(missing_ok=True)
+            if target is None:
+                break
+            path = target
+
+
+def _record(sha256: str) -> Path:
+    return user_cache_dir() / "verified" / sha256
+
+
+def _state(path: Path) -> dict[str, object]:
+    status = path.stat()
+    return {"size_bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write so that no reader ever sees a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    draft.write_text(text, "utf-8")
+    draft.replace(path)

@@ -1,0 +1,116 @@
+"""The files of one commit on their way into the cache: several at a time, each verified, none twice."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from threading import Event, Lock
+from typing import TYPE_CHECKING
+
+from qwen3vl_edge.errors import CheckpointError, EdgeError, join_problems
+from qwen3vl_edge.hub.cache import HubCache
+from qwen3vl_edge.hub.contents import CONFIG, INDEX, SINGLE, HubFile, Listing, is_small, shard_names
+from qwen3vl_edge.progress import SILENT, Progress, Task
+
+if TYPE_CHECKING:
+    from qwen3vl_edge.hub.repository import HubRepository
+
+__all__ = ["Fetch", "verify"]
+
+_SMALL_LIMIT_BYTES = 256 << 20  # the largest of the family, tokenizer.json, has 11 MB
+_STREAMS = 4  # downloads at a time
+
+
+class Fetch:
+    """The files of one listing on their way into the cache."""
+
+    def __init__(self, cache: HubCache, repository: "HubRepository", listing: Listing) -> None:
+        self._cache = cache
+        self._repository = repository
+        self._listing = listing
+        self._folder = cache.snapshot(listing.commit)
+
+    def run(self, weights: bool, progress: Progress) -> None:
+        """Fetch what is missing, verify what was there."""
+        files = self._listing.files
+        self._check(CONFIG in files, "it has no config.json")
+        self._check(INDEX in files or SINGLE in files, f"it has neither {INDEX} nor {SINGLE}")
+        small = [file for name, file in files.items() if is_small(name)]
+        huge = [file.name for file in small if file.size_bytes > _SMALL_LIMIT_BYTES]
+        self._check(not huge, f"{join_problems(huge)} is larger than {_SMALL_LIMIT_BYTES} bytes")
+        if INDEX in files:
+            self._fetch([files[INDEX]], SILENT)  # first, for it names the others
+        shards = shard_names(self._folder)
+        missing = [name for name in shards if name not in files]
+        self._check(not missing, f"its index names files that it has not: {join_problems(missing)}")
+        needed = small + [files[name] for name in shards] if weights else small
+        self._fetch(needed, progress)
+        verify(self._cache, {self._folder / file.name: file.blob for file in needed if file.in_lfs}, progress)
+
+    def _check(self, sound: bool, fault: str) -> None:
+        if not sound:
+            raise CheckpointError(
+                f"{self._cache.repo_id}@{self._listing.commit[:12]}: {fault}; is it a Qwen3-VL checkpoint?"
+            )
+
+    def _fetch(self, files: Sequence[HubFile], progress: Progress) -> None:
+        """Download what is missing of `files`, several at a time; the smallest first."""
+        missing = {file: self._cache.missing_bytes(file, self._listing.commit) for file in files}
+        total = sum(missing.values())
+        if total > (free := self._cache.free_bytes()):
+            raise EdgeError(
+                f"{self._cache.root}: {total:,} bytes are to be downloaded, {free:,} are free; make room, or "
+                "set HF_HUB_CACHE to a folder on a larger disk"
+            )
+        todo = [file for file in missing if not (self._folder / file.name).exists()]
+        if not todo:
+            return
+        stop, lock = Event(), Lock()
+        with progress.task("fetching", total, "bytes") as task, ThreadPoolExecutor(_STREAMS) as pool:
+            jobs = [
+                pool.submit(self._fetch_file, file, _Share(file.size_bytes - missing[file], task, lock), stop)
+                for file in sorted(todo, key=lambda file: file.size_bytes)
+            ]
+            try:
+                for job in as_completed(jobs):
+                    job.result()
+            finally:  # the first failure ends the others, and so does Ctrl-C
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+
+    def _fetch_file(self, file: HubFile, share: "_Share", stop: Event) -> None:
+        blob, partial = self._cache.blob(file), self._cache.partial(file)
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        with self._repository.locked(self._cache.lock(file), stop):
+            if not blob.exists():
+                self._repository.download(file, self._listing.commit, partial, share.reached, stop)
+                partial.replace(blob)
+                if file.in_lfs:
+                    self._cache.note_verified(blob, file.blob)
+            share.reached(file.size_bytes)
+            self._cache.link(file, self._listing.commit)
+
+
+class _Share:
+    """The part of one file in the task: bytes that come a second time, after a restart, do not count."""
+
+    def __init__(self, size: int, task: Task, lock: Lock) -> None:
+        self._size = size
+        self._task = task
+        self._lock = lock
+
+    def reached(self, size: int) -> None:
+        """Note that the file has grown to `size` bytes."""
+        if size > self._size:
+            with self._lock:  # not every task takes news from several threads
+                self._task.advance(size - self._size)
+            self._size = size
+
+
+def verify(cache: HubCache, expected: Mapping[Path, str], progress: Progress) -> None:
+    """Hash those of `expected` (path -> sha256) that nobody has hashed since they were written."""
+    doubtful = {path: sha256 for path, sha256 in expected.items() if not cache.is_verified(path, sha256)}
+    if not doubtful:
+        return
+    with progress.task("verifying", sum(path.stat().st_size for path in doubtful), "bytes") as task:
+        for path, sha256 in doubtful.items():
+            cache.verify(path, sha256, task.advance)
