@@ -90,7 +90,7 @@ def _alike(files: Sequence[PlannedFile]) -> Iterator[tuple[str, list[PlannedTens
             )
     kinds = sorted(found.items(), key=lambda item: -len(item[1]) * prod(item[0][1]))
     for (pattern, _, _), same in kinds:
-        yield pattern, same
+        yield pattern if len(same) > 1 else same[0].name, same
 
 
 def _needs(needs: Needs) -> Table:

@@ -20,17 +20,16 @@ def show_outcome(done: Verification) -> None:
     if not done.ok:
         _print(done.checks)
         return
-    Console().print(_summary(done), highlight=False, markup=False, soft_wrap=True)
+    Console().print(_summary(done), highlight=False, markup=False)
     _print(tuple(check for check in done.checks if check.ok is None))
 
 
 def _summary(done: Verification) -> str:
-    n_done = {name: _n_ok(done, name) for name in ("structure", "hash", "forward")}
     n_files = len({check.subject for check in done.checks if check.name == "hash"})
+    n_hashes, n_forwards = _n_ok(done, "hash"), _n_ok(done, "forward")
     looks = [f"{n_files} files"]
-    looks += ["hashes"] if n_done["hash"] else []
-    if n_done["forward"]:
-        looks.append(f"{n_done['forward']} forward{'s' * (n_done['forward'] > 1)} with a picture")
+    looks += ["hashes"] if n_hashes else []
+    looks += [f"{n_forwards} forward{'s' if n_forwards > 1 else ''} with a picture"] if n_forwards else []
     return f"verified: {', '.join(looks)}"
 
 

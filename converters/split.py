@@ -22,7 +22,7 @@ def parse_size(text: str) -> int:
     Raises:
         UsageError: it is none of these.
     """
-    found = re.fullmatch(r"(\d{1,18})([KMGT]?)B?", text.strip().upper())
+    found = re.fullmatch(r"([0-9]{1,18})([KMGT]?)B?", text.strip().upper())
     if found is None or int(found[1]) == 0:
         raise UsageError(f"{text!r:.40} is no size; give one like 4G, 500M or a number of bytes")
     return int(found[1]) * _UNITS[found[2]]

@@ -11,11 +11,13 @@ import pytest
 
 from qwen3vl_edge import verification
 from qwen3vl_edge.bundle import Bundle, find_bundle, find_bundles
+from qwen3vl_edge.converters import Recipe, plan_conversion, run_plan
 from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.manifest import MANIFEST_NAME, Manifest
 from qwen3vl_edge.progress import Task
 from qwen3vl_edge.runtime.trial_process import Trial
 from qwen3vl_edge.verification import Check, Verification, verify_bundles
+from tests.tiny_checkpoint import write_tiny_checkpoint
 
 
 @pytest.fixture
@@ -59,14 +61,15 @@ def overwrite(path: Path, tensor_name: str, value: float) -> None:
     np.memmap(path, np.float32, "r+", tensor.offset, tensor.n_elements)[:] = value
 
 
-def flip_last_byte(path: Path) -> None:
-    """Flip a bit of the last tensor's last byte."""
+def flip_last_byte(path: Path) -> Path:
+    """Flip a bit of the last tensor's last byte; gives the file that this was in."""
     tensor = GGUFInfo.read(path).tensors[-1]
-    with path.open("r+b") as file:
+    with tensor.path.open("r+b") as file:
         file.seek(tensor.offset + tensor.nbytes - 1)
         (byte,) = file.read(1)
         file.seek(-1, 1)
         file.write(bytes([byte ^ 1]))
+    return tensor.path
 
 
 def test_a_sound_bundle_passes_every_check(bundle: Bundle) -> None:
@@ -109,6 +112,7 @@ def test_a_cut_file_fails_and_is_not_opened(bundle: Bundle, which: str) -> None:
         ("hash", path.name),
     ]
     assert "lies outside the file" in done.problems
+    assert str(bundle.folder) not in done.problems  # the subject says which file
     assert f"has {size - 4096} bytes instead of {size}" in done.problems
     assert the_forward(done).ok is None
     assert path.stat().st_size == size - 4096
@@ -210,6 +214,29 @@ def test_several_models_share_a_projector_that_is_read_once(
     assert tried == [(bundle.model.name, size_bytes), (twin.name, size_bytes)]
     flip_last_byte(twin)
     assert [check.subject for check in failed(verify_bundles(find_bundles(bundle.folder)))] == [twin.name]
+
+
+def test_every_part_of_a_split_model_is_checked(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "checkpoint")
+    plan = plan_conversion(checkpoint, Recipe(types=("f32",), split_max_bytes=1 << 21))
+    folder = tmp_path / "bundle"
+    run_plan(plan, folder)
+    (whole,) = find_bundles(folder)
+    parts = [folder / file.name for file in plan.files if file.role == "model"]
+    assert len(parts) > 2
+    done = verify_bundles([whole])
+    assert done.ok
+    assert the_forward(done).ok
+    assert [check.subject for check in done.checks if check.name == "hash"] == [
+        *(part.name for part in parts),
+        whole.projector.name,
+    ]
+    assert flip_last_byte(whole.model) == parts[-1]
+    assert [check.subject for check in failed(verify_bundles([whole], forward=False))] == [parts[-1].name]
+    parts[1].unlink()
+    (check,) = failed(verify_bundles([whole]))
+    assert (check.name, check.subject) == ("structure", whole.model.name)
+    assert parts[1].name in check.detail
 
 
 def test_a_projector_from_elsewhere_is_not_the_manifest_s(bundle: Bundle, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from qwen3vl_edge.errors import CheckpointError
+from qwen3vl_edge.errors import CheckpointError, UsageError
 from qwen3vl_edge.hub.contents import COMMIT, HubFile
 from qwen3vl_edge.json_fields import read_object
 from qwen3vl_edge.paths import user_cache_dir
@@ -26,8 +26,15 @@ _TRUE = {"1", "ON", "YES", "TRUE"}
 
 
 def hub_endpoint() -> str:
-    """URL of the hub, ``$HF_ENDPOINT`` or huggingface.co, without a slash at its end."""
-    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    """URL of the hub, ``$HF_ENDPOINT`` or huggingface.co, without a slash at its end.
+
+    Raises:
+        UsageError: it is no URL.
+    """
+    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    if not re.fullmatch(r"https?://[^/?#\s\[\]]+(/[^?#\s]*)?", endpoint):
+        raise UsageError("HF_ENDPOINT is not the URL of a hub; https://huggingface.co is one")
+    return endpoint.rstrip("/")
 
 
 def hub_offline() -> bool:

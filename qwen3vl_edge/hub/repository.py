@@ -61,6 +61,9 @@ class HubRepository:
             self._headers = build_hf_headers(
                 library_name="qwen3vl-edge", library_version=metadata.version("qwen3vl-edge")
             )
+        token = self._headers.get("authorization", "")
+        if not (token.isascii() and token.isprintable()):
+            raise EdgeError("the token holds what no token can; set HF_TOKEN anew or run `hf auth login`")
 
     def listing(self, revision: str, wanted: Callable[[str], bool]) -> Listing:
         """Ask once for the commit that `revision` means and the files there whose name is `wanted`.
