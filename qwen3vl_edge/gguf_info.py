@@ -2,38 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import prod
 from pathlib import Path
 
-from qwen3vl_edge.errors import GGUFError, join_problems
-from qwen3vl_edge.ggml_types import FILE_TYPES, TYPES_BY_ID, TensorType
+from qwen3vl_edge.errors import GGUFError
+from qwen3vl_edge.ggml_types import FILE_TYPES
 from qwen3vl_edge.gguf_format import ALIGNMENT, MAGIC, GGUFArray, HeaderReader, Scalar, Value, ValueType
+from qwen3vl_edge.gguf_tensors import GGUFTensor, read_tensors
 from qwen3vl_edge.split_names import parse_part_name, part_name
 
 __all__ = ["GGUFArray", "GGUFInfo", "GGUFTensor"]
 
 _VERSIONS = (2, 3)
-_MAX_DIMENSIONS = 4  # GGML_MAX_DIMS
-_MAX_ELEMENTS = 2**62
 # The least that one entry takes: a key of length 0 with a one-byte value; a tensor without dimensions.
 _LEAST_VALUE_BYTES, _LEAST_TENSOR_BYTES = 8 + 4 + 1, 8 + 4 + 4 + 8
-
-
-@dataclass(frozen=True, slots=True)
-class GGUFTensor:
-    """One tensor; `shape` row-major as in numpy (GGUF stores it reversed), `offset` from the start of its file."""
-
-    path: Path
-    name: str
-    type_name: str
-    shape: tuple[int, ...]
-    offset: int
-    nbytes: int
-
-    @property
-    def n_elements(self) -> int:
-        """Return the number of values."""
-        return prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +35,8 @@ class GGUFInfo:
         Arrays in the metadata stay in the file until asked for.
 
         Raises:
-            GGUFError: not a GGUF file, damaged, truncated, with tensors outside the file or on top of
-                each other, not the first part of a split model, or a part of it missing.
+            GGUFError: not a GGUF file, damaged, truncated, with tensors outside the file or out
+                of place, not the first part of a split model, or a part of it missing.
         """
         first = cls._read_one(path)
         count = first.metadata.get("split.count", 1)
@@ -69,7 +50,7 @@ class GGUFInfo:
             if n_tensors * _LEAST_TENSOR_BYTES + n_values * _LEAST_VALUE_BYTES > reader.size:
                 raise GGUFError(f"{path}: {n_tensors} tensors and {n_values} values do not fit the file")
             metadata = _metadata(reader, n_values)
-            tensors = _tensors(reader, n_tensors, _alignment(path, metadata))
+            tensors = read_tensors(reader, n_tensors, _alignment(path, metadata))
             return cls(path, (path,), version, reader.size, metadata, tensors)
 
     @property
@@ -134,7 +115,7 @@ def _other_parts(first: GGUFInfo) -> list[Path]:
     )
     if named is None or (named.number, named.count) != (number + 1, count):
         raise GGUFError(
-            f"{first.path}: is part {number + 1} of {count}, which its name does not say; give it its name back"
+            f"{first.path}: is part {number + 1} of {count}, which its name does not say; name it so again"
         )
     names = [part_name(named.stem, i + 1, count) for i in range(count)]
     if number != 0:
@@ -184,54 +165,3 @@ def _alignment(path: Path, metadata: Mapping[str, Value]) -> int:
     if not isinstance(value, int) or value < 1 or value & (value - 1) or value > 1 << 20:
         raise GGUFError(f"{path}: general.alignment is {value!r}, a power of two is expected")
     return value
-
-
-def _tensors(reader: HeaderReader, count: int, alignment: int) -> tuple[GGUFTensor, ...]:
-    table = [_entry(reader) for _ in range(count)]
-    data_start = -(-reader.position // alignment) * alignment
-    tensors, problems, names = [], [], set()
-    for name, shape, kind, offset in table:
-        problem = _fault(shape, kind, offset, alignment, reader.size - data_start)
-        if problem or name in names:
-            problems.append(f"tensor {name!r:.80} {problem or 'stands there twice'}")
-        else:
-            tensors.append(
-                GGUFTensor(reader.path, name, kind.name, shape, data_start + offset, kind.nbytes(shape))
-            )
-        names.add(name)
-    reached = 0
-    for tensor in sorted(tensors, key=lambda tensor: tensor.offset):
-        if tensor.offset < reached:
-            problems.append(f"tensor {tensor.name!r:.80} lies on top of another")
-        reached = tensor.offset + tensor.nbytes
-    if problems:
-        raise GGUFError(f"{reader.path}: {join_problems(problems)}")
-    return tuple(tensors)
-
-
-def _entry(reader: HeaderReader) -> tuple[str, tuple[int, ...], TensorType, int]:
-    name, n_dims = reader.text(), reader.unsigned(ValueType.UINT32)
-    if not 1 <= n_dims <= _MAX_DIMENSIONS:
-        raise GGUFError(f"{reader.path}: tensor {name!r:.80} has {n_dims} dimensions")
-    shape = tuple(reversed([reader.unsigned() for _ in range(n_dims)]))
-    code, offset = reader.unsigned(ValueType.UINT32), reader.unsigned()
-    if code not in TYPES_BY_ID:
-        raise GGUFError(
-            f"{reader.path}: tensor {name!r:.80} has type {code}, which this version does not know"
-        )
-    return name, shape, TYPES_BY_ID[code], offset
-
-
-def _fault(
-    shape: tuple[int, ...], kind: TensorType, offset: int, alignment: int, data_bytes: int
-) -> str | None:
-    """Say what is wrong with one tensor, None if it lies whole within the `data_bytes` of the file."""
-    if not 0 < prod(shape) < _MAX_ELEMENTS:
-        return f"has the impossible shape {list(shape)}"
-    if not kind.fits(shape):
-        return f"has rows of {shape[-1]} values, which {kind.name} cannot hold"
-    if offset % alignment:
-        return f"begins at {offset}, not a multiple of {alignment}"
-    if offset + kind.nbytes(shape) > data_bytes:
-        return "lies outside the file, which is cut off or damaged"
-    return None

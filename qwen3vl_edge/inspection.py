@@ -36,7 +36,7 @@ class TypeUse:
 
 @dataclass(frozen=True, slots=True)
 class FileSummary:
-    """One file, or a split model by its first; `type` is what it mostly is, None for a shard of a checkpoint."""
+    """One file, or a split model by its first; `type` is what it mostly is, None for a checkpoint's shard."""
 
     name: str
     n_parts: int

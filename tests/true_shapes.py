@@ -79,8 +79,9 @@ def write_true_config(name: str, folder: Path) -> Path:
 
 
 def write_hollow(name: str, folder: Path) -> Path:
-    """Write a member's JSON files and all safetensors headers; the weights are holes that take no disk."""
-    write_true_config(name, folder)
+    """Write a member with the tiny tokenizer and true headers; the weights are holes that take no disk."""
+    _write_configs(folder, TRUE_SHAPES[name], tied=name in _TIED, first_added_id=FIRST_ADDED_ID)
+    write_tiny_tokenizer(folder)
     _write_weights(folder, _weights(TRUE_SHAPES[name], tied=name in _TIED), seed=None)
     return folder
 
@@ -92,25 +93,31 @@ def write_seeded(name: str, folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
-def write_two_layers(name: str, folder: Path, *, seed: int = 0) -> Path:
+def write_two_layers(name: str, folder: Path, *, seed: int = 0, n_experts: int | None = None) -> Path:
     """Write a member cut as `two_layers` says, seeded, with the tiny tokenizer: 0.5 to 2.6 GB."""
-    shape = two_layers(name)
+    shape = two_layers(name, n_experts=n_experts)
     _write_configs(folder, shape, tied=name in _TIED, first_added_id=FIRST_ADDED_ID)
     write_tiny_tokenizer(folder)
     _write_weights(folder, _weights(shape, tied=name in _TIED), seed=seed)
     return folder
 
 
-def two_layers(name: str) -> TinyShape:
+def two_layers(name: str, *, n_experts: int | None = None) -> TinyShape:
     """Return a member's true widths with two layers of text, three of vision and a tiny vocabulary.
 
-    All experts are kept but those of the 235B: 128 of them are 4.8 GB a layer, so 16 have to do.
+    Unless `n_experts` says otherwise all experts are kept, but those of the 235B: 128 of them are 4.8 GB
+    a layer, so 16 have to do.
     """
     shape = TRUE_SHAPES[name]
-    n_experts = 16 if name == "235B-A22B" else shape.n_experts
-    vocab_size = TinyShape().vocab_size
+    n_experts = n_experts or (16 if name == "235B-A22B" else shape.n_experts)
     return replace(
-        shape, n_layers=2, vision_layers=3, deepstack=(0, 2), vocab_size=vocab_size, n_experts=n_experts
+        shape,
+        n_layers=2,
+        vision_layers=3,
+        deepstack=(0, 2),
+        vocab_size=TinyShape().vocab_size,
+        n_experts=n_experts,
+        n_experts_used=min(shape.n_experts_used, n_experts) if n_experts else shape.n_experts_used,
     )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3vl_edge.errors import EngineError
+from qwen3vl_edge.runtime.child import leave_no_core_file
 from qwen3vl_edge.runtime.probe_model import write_probe_model
 from qwen3vl_edge.runtime.probe_run import probe_logits
 
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
-    _leave_no_core_file()
+    leave_no_core_file()
     native.llama_log_set(_quiet, None)
     native.llama_backend_init()
     report = examine(options.extra_buffers == "on")
@@ -125,13 +126,6 @@ def _sentence(report: Report) -> str:
     buffers = "with" if report.extra_buffers else "without"
     verdict = f"sound (largest error {report.max_error:.3f})" if report.ok else f"not sound: {report.reason}"
     return f"llama.cpp {buffers} extra CPU buffers is {verdict}; {report.seconds:.2f} s"
-
-
-def _leave_no_core_file() -> None:
-    if sys.platform != "win32":
-        import resource  # noqa: PLC0415  not on Windows
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 @native.llama_log_callback  # type: ignore[untyped-decorator]

@@ -67,7 +67,7 @@ def _in_header(way: Callable[[bytes, random.Random], bytes]) -> Callable[[bytes,
 def _length(raw: bytes, rng: random.Random) -> bytes:
     length = int.from_bytes(raw[:8], "little")
     wrong = rng.choice((0, 1, length - 1, length + 1, length + 8, len(raw), 1 << 24, 1 << 40, (1 << 64) - 1))
-    return max(wrong, 0).to_bytes(8, "little") + raw[8:]
+    return (wrong % (1 << 64)).to_bytes(8, "little") + raw[8:]
 
 
 def _entry(header: bytes, rng: random.Random) -> bytes:

@@ -1,13 +1,14 @@
-"""Wall time and peak memory of commands run in turn."""
+"""Wall time and peak memory of commands run in turn; ``python -m tools.bench.measure COMMAND…`` of one."""
 
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-__all__ = ["Measured", "in_turn"]
+__all__ = ["Measured", "in_turn", "run"]
 
 _RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes on macOS, KiB on Linux
 
@@ -29,14 +30,19 @@ def in_turn(commands: Mapping[str, Sequence[str]], n_rounds: int) -> dict[str, M
     found: dict[str, list[Measured]] = {name: [] for name in commands}
     for _ in range(n_rounds):
         for name, command in commands.items():
-            found[name].append(_run(command))
+            found[name].append(run(command))
     return {
         name: Measured(min(run.seconds for run in runs), max(run.peak_bytes for run in runs))
         for name, runs in found.items()
     }
 
 
-def _run(command: Sequence[str]) -> Measured:
+def run(command: Sequence[str]) -> Measured:
+    """Run a command once, its talk thrown away.
+
+    Raises:
+        RuntimeError: It failed.
+    """
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         _, status, usage = os.wait4(process.pid, 0)  # the only call that tells a single child's memory
@@ -44,3 +50,7 @@ def _run(command: Sequence[str]) -> Measured:
     if process.returncode:
         raise RuntimeError(f"exit code {process.returncode}: {' '.join(command)}")
     return Measured(time.perf_counter() - started, usage.ru_maxrss * _RSS_UNIT_BYTES)
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(run(sys.argv[1:]))))
