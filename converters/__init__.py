@@ -1,7 +1,7 @@
 """Hugging Face checkpoint -> bundle of GGUF files."""
 
 from qwen3vl_edge.converters.convert import convert, run_plan
-from qwen3vl_edge.converters.general_metadata import Origin
+from qwen3vl_edge.converters.origin import Origin
 from qwen3vl_edge.converters.needs import Needs, find_needs
 from qwen3vl_edge.converters.overrides import Override, parse_override
 from qwen3vl_edge.converters.plan import (

@@ -4,32 +4,26 @@ Names, sizes and authorship are guessed from the model card and the checkpoint's
 heuristics (`gguf.Metadata`), so that the files say what llama.cpp's converter would make them say.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Literal
 
-import yaml  # type: ignore[import-untyped]
 from gguf import Metadata, size_label
 
 from qwen3vl_edge.converters.gguf_header import KeyValue, array
+from qwen3vl_edge.converters.model_card import read_card, text_fault, texts
+from qwen3vl_edge.converters.origin import Origin
 from qwen3vl_edge.errors import CheckpointError, UsageError
 from qwen3vl_edge.gguf_format import Scalar, ValueType
 from qwen3vl_edge.hf_defaults import SamplingDefaults
-from qwen3vl_edge.json_fields import read_object, read_text
+from qwen3vl_edge.json_fields import read_object
 from qwen3vl_edge.manifest import current_versions
 
-__all__ = ["AUTHORSHIP", "GeneralMetadata", "Origin", "text_fault"]
+__all__ = ["AUTHORSHIP", "GeneralMetadata"]
 
-_CARD_LIMIT_BYTES = _CONFIG_LIMIT_BYTES = 4 << 20
-# The YAML on top of a card: PyYAML takes a second or two for so much of the worst kind.
-_FRONT_LIMIT = 128 << 10
-_TEXT_LIMIT_BYTES = 64 << 10
-# C0 and C1 controls but tab and newline, and halves of surrogate pairs
-_UNSTORABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_NULLS = ("", "~", "null", "Null", "NULL")  # tag:yaml.org,2002:null in YAML 1.1
+_CONFIG_LIMIT_BYTES = 4 << 20
 
 # field of SamplingDefaults -> key and type (gguf_writer.py of gguf 0.19.0, add_sampling_*)
 _SAMPLING = (
@@ -71,31 +65,6 @@ _LISTS = (("tags", "general.tags"), ("languages", "general.languages"))
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """A repository of the Hugging Face hub, ``ORG/NAME``, and its commit, 40 hexadecimal digits."""
-
-    repository: str
-    revision: str
-
-    @property
-    def url(self) -> str:
-        """Return the repository's page."""
-        return f"https://huggingface.co/{self.repository}"
-
-    @classmethod
-    def of_snapshot(cls, folder: Path) -> "Origin | None":
-        """Recognize a folder of the hub's cache, ``models--ORG--NAME/snapshots/COMMIT``; None for any other.
-
-        Layout: ``repo_folder_name`` of huggingface_hub 2.4.0, file_download.py.
-        """
-        *_, repository, snapshots, commit = ("", "", *folder.resolve().parts)
-        found = re.fullmatch(r"models--([\w.-]+?)--([\w.-]+)", repository)
-        if not found or snapshots != "snapshots" or not re.fullmatch(r"[0-9a-f]{40}", commit):
-            return None
-        return cls("/".join(found.groups()), commit)
-
-
-@dataclass(frozen=True, slots=True)
 class GeneralMetadata:
     """What a checkpoint says of itself beside its weights.
 
@@ -134,7 +103,7 @@ class GeneralMetadata:
             base=Path(origin.repository).name if origin else folder.resolve().name,
             name=name,
             model_id=origin.repository if origin else _configured_name(folder / "config.json"),
-            card=_read_card(folder / "README.md"),
+            card=read_card(folder / "README.md"),
             sampling=SamplingDefaults.read(folder),
             origin=origin,
         )
@@ -176,8 +145,8 @@ class GeneralMetadata:
         found = Metadata.apply_metadata_heuristic(
             Metadata(), dict(self.card), old_name, Path(self.base), counts[0]
         )
-        found.name = self.name or ",".join(_texts(found.name)) or self.base
-        found.size_label = ",".join(_texts(found.size_label)) or size_label(*counts)
+        found.name = self.name or ",".join(texts(found.name)) or self.base
+        found.size_label = ",".join(texts(found.size_label)) or size_label(*counts)
         if self.origin:
             found.source_url = found.source_url or self.origin.url
             found.source_repo_url = found.source_repo_url or self.origin.url
@@ -191,16 +160,6 @@ class GeneralMetadata:
                     raise CheckpointError(
                         f"{self.folder}: {item.key} {fault}; look at README.md and the name"
                     )
-
-
-def text_fault(text: str) -> str | None:
-    """Say why `text` cannot be a value in a file, as the end of a sentence; None if it can."""
-    if _UNSTORABLE.search(text):
-        return "holds control characters or half of a surrogate pair"
-    size = len(text.encode("utf-8"))
-    return (
-        f"has {size} bytes, more than the {_TEXT_LIMIT_BYTES} allowed" if size > _TEXT_LIMIT_BYTES else None
-    )
 
 
 def _count_parameters(tensors: Sequence[tuple[str, tuple[int, ...]]]) -> tuple[int, int, int, int]:
@@ -219,49 +178,6 @@ def _configured_name(path: Path) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _read_card(path: Path) -> dict[str, object]:
-    """Read the YAML between two lines ``---`` at the top of the card; empty without card or YAML."""
-    lines = read_text(path, _CARD_LIMIT_BYTES, CheckpointError).splitlines() if path.exists() else []
-    if not lines or lines[0] != "---":
-        return {}
-    end = lines.index("---", 1) if "---" in lines[1:] else len(lines)
-    front = "\n".join(lines[1:end]).replace("\t", "  ") + "\n"  # tabs: as gguf does
-    if len(front) > _FRONT_LIMIT:
-        raise CheckpointError(
-            f"{path}: {len(front)} characters of YAML, more than the {_FRONT_LIMIT} allowed"
-        )
-    try:
-        card = yaml.load(front, Loader=_CardLoader)  # noqa: S506 -- it makes texts, lists and dicts
-    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as failure:
-        raise CheckpointError(
-            f"{path}: the model card cannot be read ({_yaml_fault(failure)}); correct or remove it"
-        ) from failure
-    return {k: v for k, v in card.items() if _says_something(v)} if isinstance(card, dict) else {}
-
-
-def _yaml_fault(failure: Exception) -> str:
-    if isinstance(failure, yaml.MarkedYAMLError) and failure.problem and failure.problem_mark:
-        return f"line {failure.problem_mark.line + 2}: {failure.problem}"  # from 0, after the line ---
-    return (str(failure).splitlines() or [type(failure).__name__])[0]
-
-
-class _CardLoader(yaml.BaseLoader):  # type: ignore[misc]
-    """YAML as strings, lists and mappings, whatever types and tags the card asks for.
-
-    An alias is empty: aliases can make a small text exponentially large.
-    """
-
-    def compose_node(self, parent: object, index: object) -> object:
-        if self.check_event(yaml.AliasEvent):
-            self.get_event()
-            return yaml.ScalarNode("", "")
-        return super().compose_node(parent, index)
-
-
-def _says_something(value: object) -> bool:
-    return isinstance(value, list) or (isinstance(value, str) and value not in _NULLS)
-
-
 def _sampling(sampling: SamplingDefaults) -> Iterator[KeyValue]:
     for attribute, key, value_type in _SAMPLING:
         value: Scalar | None = getattr(sampling, attribute)
@@ -271,7 +187,7 @@ def _sampling(sampling: SamplingDefaults) -> Iterator[KeyValue]:
 
 def _authorship(found: Metadata) -> Iterator[KeyValue]:
     for attribute, key in AUTHORSHIP.items():
-        text = ",".join(_texts(getattr(found, attribute)))
+        text = ",".join(texts(getattr(found, attribute)))
         if text:
             yield KeyValue(key, ValueType.STRING, text)
 
@@ -284,18 +200,12 @@ def _parents(found: Metadata) -> Iterator[KeyValue]:
         yield KeyValue(f"{prefix}.count", ValueType.UINT32, len(parents))
         for i, parent in enumerate(parents):
             for key in _PARENT_KEYS:
-                for text in _texts(parent.get(key))[:1]:
+                for text in texts(parent.get(key))[:1]:
                     yield KeyValue(f"{prefix}.{i}.{key}", ValueType.STRING, text)
 
 
 def _lists(found: Metadata) -> Iterator[KeyValue]:
     for attribute, key in _LISTS:
-        texts = _texts(getattr(found, attribute))
-        if texts:
-            yield array(key, ValueType.STRING, texts)
-
-
-def _texts(value: object) -> list[str]:
-    """Give a value of the card as strings: one, or those of a list; what is nested deeper is dropped."""
-    items = value if isinstance(value, list) else [value]
-    return [item for item in items if isinstance(item, str) and item not in _NULLS]
+        found_texts = texts(getattr(found, attribute))
+        if found_texts:
+            yield array(key, ValueType.STRING, found_texts)

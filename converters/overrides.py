@@ -1,34 +1,26 @@
 """``--set key=value``: metadata as the user wants it, checked against what the files hold."""
 
-import math
 import re
-import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal
 
-from qwen3vl_edge.converters.general_metadata import AUTHORSHIP, text_fault
+from qwen3vl_edge.converters.general_metadata import AUTHORSHIP
 from qwen3vl_edge.converters.gguf_header import KeyValue, array
+from qwen3vl_edge.converters.model_card import text_fault
+from qwen3vl_edge.converters.override_values import (
+    MEMBERS,
+    NEW_INTEGERS,
+    Kind,
+    parse_scalar,
+    type_name,
+    wanted_value,
+)
 from qwen3vl_edge.errors import UsageError
-from qwen3vl_edge.gguf_format import SCALAR_FORMATS, Scalar, ValueType
+from qwen3vl_edge.gguf_format import Scalar, ValueType
 
-__all__ = ["Kind", "Override", "apply_overrides", "parse_override"]
-
-Kind = Literal["int", "float", "bool", "str"]
-"""A type as llama.cpp's ``--override-kv KEY=TYPE:VALUE`` spells it."""
-
-_INTEGERS = tuple(kind for kind, code in SCALAR_FORMATS.items() if code in "bBhHiIqQ")
-_FLOATS = (ValueType.FLOAT32, ValueType.FLOAT64)
-_MEMBERS: dict[Kind, tuple[ValueType, ...]] = {
-    "int": _INTEGERS,
-    "float": _FLOATS,
-    "bool": (ValueType.BOOL,),
-    "str": (ValueType.STRING,),
-}
-# The types of a new number, the first that holds it; llama.cpp reads most of its own as uint32.
-_NEW_INTEGERS = (ValueType.UINT32, ValueType.INT32, ValueType.UINT64, ValueType.INT64)
+__all__ = ["Override", "apply_overrides", "parse_override"]
 
 # Keys that gguf knows, with the type that they must have (constants.py and gguf_writer.py of gguf 0.19.0).
 _KNOWN = {
@@ -108,7 +100,7 @@ def parse_override(argument: str) -> Override:
     key, equals, text = argument.partition("=")
     if not equals:
         raise UsageError(f"--set {argument!r:.80} is not KEY=VALUE; an example is {_EXAMPLE}")
-    for kind in _MEMBERS:
+    for kind in MEMBERS:
         if text.startswith(f"{kind}:"):
             return Override(key, kind, text.removeprefix(f"{kind}:"))
     return Override(key, None, text)
@@ -165,15 +157,15 @@ def _new_kind(override: Override, files: Sequence[Mapping[str, KeyValue]]) -> Va
     """Choose the type of a key that neither the files nor gguf know."""
     if override.kind == "int":
         return next(
-            (kind for kind in _NEW_INTEGERS if _parse(kind, override.text) is not None), ValueType.INT64
+            (kind for kind in NEW_INTEGERS if parse_scalar(kind, override.text) is not None), ValueType.INT64
         )
     if override.kind:
-        return _MEMBERS[override.kind][0]
+        return MEMBERS[override.kind][0]
     if _NUMBERED.fullmatch(override.key):
         return ValueType.STRING
     free = override.key.startswith(("general.", "qwen3vl_edge."))
     names = {*_KNOWN, *_KNOWN_LISTS, *(name for file in files for name in file)}
-    near = get_close_matches(override.key, sorted(names), n=3, cutoff=0.85 if free else 0.6)
+    near = get_close_matches(override.key, sorted(names), n=3, cutoff=0.85 if free else 0.75)
     if near or not free:
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise _refused(
@@ -193,43 +185,14 @@ def _items(override: Override, kind: ValueType, wanted: int | None) -> list[Scal
 
 
 def _value(override: Override, kind: ValueType, text: str) -> Scalar:
-    if override.kind and kind not in _MEMBERS[override.kind]:
-        raise _refused(
-            override.key, f"is of type {_type_name(kind)}, not {override.kind}; leave the type out"
-        )
+    if override.kind and kind not in MEMBERS[override.kind]:
+        raise _refused(override.key, f"is of type {type_name(kind)}, not {override.kind}; leave the type out")
     if kind is ValueType.STRING:
         return text
-    value = _parse(kind, text)
+    value = parse_scalar(kind, text)
     if value is None:
-        raise _refused(override.key, f"is {text!r:.60}; {_wanted(kind)} is expected")
+        raise _refused(override.key, f"is {text!r:.60}; {wanted_value(kind)} is expected")
     return value
-
-
-def _parse(kind: ValueType, text: str) -> Scalar | None:
-    """Read a number or boolean that a value of this type can hold; None for anything else."""
-    if kind is ValueType.BOOL:
-        return {"true": True, "false": False}.get(text.lower())
-    try:
-        value = float(text) if kind in _FLOATS else int(text)
-        struct.pack(f"<{SCALAR_FORMATS[kind]}", value)
-    except (ValueError, struct.error, OverflowError):  # no number, or out of the type's range
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _wanted(kind: ValueType) -> str:
-    if kind is ValueType.BOOL:
-        return "true or false"
-    if kind in _FLOATS:
-        return f"a finite {kind.name.lower()}"
-    code = SCALAR_FORMATS[kind]
-    bits = 8 * struct.calcsize(f"<{code}")
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if code.islower() else (0, 2**bits - 1)
-    return f"an integer within {low}..{high}"
-
-
-def _type_name(kind: ValueType) -> str:
-    return next(name for name, kinds in _MEMBERS.items() if kind in kinds)
 
 
 def _refuse_bad_limits(file: Mapping[str, KeyValue]) -> None:

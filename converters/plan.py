@@ -8,9 +8,10 @@ from math import prod
 from pathlib import Path
 
 from qwen3vl_edge.checkpoint import SINGLE_NAME, Checkpoint, TensorRef
-from qwen3vl_edge.converters.general_metadata import GeneralMetadata, Origin
+from qwen3vl_edge.converters.general_metadata import GeneralMetadata
 from qwen3vl_edge.converters.gguf_header import KeyValue, TensorEntry, encode_header, padding
 from qwen3vl_edge.converters.metadata import model_metadata, projector_metadata
+from qwen3vl_edge.converters.origin import Origin
 from qwen3vl_edge.converters.overrides import Override, apply_overrides
 from qwen3vl_edge.converters.sources import Cut, Source
 from qwen3vl_edge.converters.split import split_indices, split_metadata

@@ -12,7 +12,7 @@ from typing import Literal
 from qwen3vl_edge.converters.chat_template import read_template
 from qwen3vl_edge.converters.tokenizer_kind import check_kind
 from qwen3vl_edge.errors import CheckpointError, join_problems
-from qwen3vl_edge.json_fields import Fields, read_object, read_text
+from qwen3vl_edge.json_fields import Fields, read_object, read_text, shown
 
 __all__ = ["AddedToken", "RawTokenizer", "read_tokenizer"]
 
@@ -66,7 +66,7 @@ def read_tokenizer(folder: Path) -> RawTokenizer:
         raise CheckpointError(
             f"{folder}: no tokenizer; looked for tokenizer.json, or vocab.json and merges.txt"
         )
-    added += [token for token in _added_map(config) if token.id not in {known.id for known in added}]
+    added = _joined(added, _added_map(config), config)
     result = RawTokenizer(
         vocab=vocab,
         merges=merges,
@@ -134,6 +134,16 @@ def _added_map(config: Fields) -> list[AddedToken]:
     for key in decoder.values.keys() - set(ids):
         decoder.fault(f"{key:.20}", "is not a token id")
     return [_added(decoder.section(key), int(key)) for key in ids]
+
+
+def _joined(added: list[AddedToken], beside: list[AddedToken], config: Fields) -> list[AddedToken]:
+    """Join the added tokens of tokenizer.json and tokenizer_config.json, which may repeat each other."""
+    known = {token.id: token.content for token in added}
+    for token in beside:
+        if known.get(token.id, token.content) != token.content:
+            names = f"{shown(token.content)}, in tokenizer.json {shown(known[token.id])}"
+            config.fault("added_tokens_decoder", f"has id {token.id} as {names}")
+    return [*added, *(token for token in beside if token.id not in known)]
 
 
 def _added(item: Fields, token_id: int) -> AddedToken:

@@ -58,4 +58,6 @@ def _steps(fields: Fields, key: str, inner: str) -> list[Fields]:
     if not fields.has(key):
         return []
     step = fields.section(key)
-    return step.sections(inner) if step.has(inner) else [step]
+    if step.values.get("type") != "Sequence":
+        return [step]
+    return step.sections(inner)

@@ -49,10 +49,8 @@ def read_config(folder: Path) -> ModelConfig:
 def _model(fields: Fields) -> ModelConfig:
     architecture = _architecture(fields)
     model_type, gguf_architecture, is_moe = _FAMILY[architecture]
-    if fields.text("model_type") not in ("", model_type):
-        fields.fault(
-            "model_type", f"is {shown(fields.values['model_type'])}, {architecture} has {model_type!r}"
-        )
+    if fields.text("model_type") != model_type:
+        fields.fault("model_type", f"is {shown(fields.values.get('model_type'))}, {model_type!r} is expected")
     text_fields, vision_fields = fields.section("text_config"), fields.section("vision_config")
     text, vision = _text(text_fields, model_type, is_moe=is_moe), _vision(vision_fields)
     if not fields.problems:
@@ -153,6 +151,7 @@ def _fp8_block(fields: Fields) -> tuple[int, int]:
         fields.fault(
             "quant_method", f"is {shown(fields.values.get('quant_method'))}; only 'fp8' is supported"
         )
+    _expect(fields, "fmt", fields.text("fmt", "e4m3"), "e4m3")
     block = fields.integers("weight_block_size") if fields.has("weight_block_size") else _FP8_BLOCK
     if len(block) != 2 or not all(0 < side <= 1 << 16 for side in block):
         fields.fault("weight_block_size", f"is {shown(list(block))}, [rows, columns] is expected")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qwen3vl_edge.errors import CheckpointError, join_problems
-from qwen3vl_edge.json_fields import Fields, read_object
+from qwen3vl_edge.json_fields import Fields, read_object, shown
 from qwen3vl_edge.limits import ImageLimits, VideoLimits
 
 __all__ = ["PreprocessorDefaults", "SamplingDefaults"]
@@ -46,6 +46,8 @@ class SamplingDefaults:
             repetition_penalty=_optional_number(fields, "repetition_penalty", 0.01, 100.0),
             presence_penalty=_optional_number(fields, "presence_penalty", -2.0, 2.0),
         )
+        for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            _check_token_ids(fields, key)
         _raise_if_faulty(fields)
         # without sampling the reference takes the likeliest token, whatever temperature stands beside it
         return replace(result, temperature=0.0) if result.do_sample is False else result
@@ -125,12 +127,18 @@ def _pixel_range(fields: Fields, family: ImageLimits | VideoLimits) -> tuple[int
 
 
 def _check_patches(fields: Fields | None, token_side_px: int) -> None:
-    """Note a patch size of another model: pictures would be cut in other places than it has learned."""
-    if fields is not None and fields.has("patch_size") and fields.has("merge_size"):
-        patch_px, merge = fields.integer("patch_size", most=1024), fields.integer("merge_size", most=1024)
-        if patch_px * merge != token_side_px:
-            what = f"× merge_size is {patch_px} × {merge} px, config.json has tokens of {token_side_px} px"
-            fields.fault("patch_size", what)
+    """Note patches of another model: pictures would be cut in other places than it has learned."""
+    if fields is None:
+        return
+    if fields.integer("temporal_patch_size", 2) != 2:
+        fields.fault(
+            "temporal_patch_size", f"is {shown(fields.values['temporal_patch_size'])}, 2 is expected"
+        )
+    merge = fields.integer("merge_size", 2, most=1024)
+    patch_px = fields.integer("patch_size", token_side_px // merge, most=1024)
+    if patch_px * merge != token_side_px:
+        what = f"× merge_size is {patch_px} × {merge} px, config.json has tokens of {token_side_px} px"
+        fields.fault("patch_size", what)
 
 
 def _channels(fields: Fields | None, key: str, least: float) -> tuple[float, ...]:
@@ -140,6 +148,14 @@ def _channels(fields: Fields | None, key: str, least: float) -> tuple[float, ...
     if values and len(values) != 3:
         fields.fault(key, f"has {len(values)} channels instead of 3")
     return values
+
+
+def _check_token_ids(fields: Fields, key: str) -> None:
+    """Note what is neither an id nor a list of ids; llama.cpp takes them from the tokenizer."""
+    if isinstance(fields.values.get(key), list):
+        fields.integers(key, most=_INT32_MAX)
+    elif fields.has(key):
+        fields.integer(key, least=0, most=_INT32_MAX)
 
 
 def _optional_number(fields: Fields, key: str, least: float, most: float) -> float | None:

@@ -18,6 +18,7 @@ _INT_MAX = 2**53  # the largest integer that every JSON reader keeps exact
 # Bounds the memory of a parsed file (a few hundred bytes a value). Qwen3's tokenizer.json, the largest
 # that there is, has 606,000 values; the header of 235B-FP8 in a single file would have 1,000,000.
 _MAX_VALUES = 2_000_000
+_MAX_DIGITS = 1000  # of an integer; Python gives up at 4300
 _MAX_KEY = 120  # characters of a key that a message shows
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SHOWN = reprlib.Repr()
@@ -62,6 +63,7 @@ def parse_object(raw: bytes, where: str, error: type[EdgeError]) -> dict[str, ob
             raw.decode("utf-8"),
             object_pairs_hook=_unique_keys,
             parse_constant=_refuse_constant,
+            parse_int=_integer,
             parse_float=_finite,
         )
         if _SURROGATE.search(raw):
@@ -93,6 +95,12 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"{text:.20}… has {len(text)} digits")
+    return int(text)
 
 
 def _finite(text: str) -> float:

@@ -18,6 +18,7 @@ __all__ = ["ITEM_BYTES", "HeaderEntry", "read_header"]
 # The reference implementation allows 100 MB. The largest header that the family could have, of 235B-FP8
 # with separate experts in a single file, would be 72,000 tensors × 165 bytes.
 _LIMIT_BYTES = 32 << 20
+_MAX_TENSORS = 200_000
 _MAX_DIMENSIONS = 8
 _MAX_NAME = 256  # characters; the longest published name has 77
 _METADATA = "__metadata__"
@@ -63,6 +64,8 @@ def read_header(path: Path) -> list[HeaderEntry]:
     if fields.has(_METADATA):
         _check_metadata(fields.section(_METADATA))
     names = [name for name in fields.values if name != _METADATA]
+    if len(names) > _MAX_TENSORS:
+        raise CheckpointError(f"{path}: {len(names)} tensors are more than the {_MAX_TENSORS} allowed")
     entries = [_entry(fields.section(name), name, data_start) for name in names]
     if not fields.problems:
         entries.sort(key=lambda entry: (entry.offset, entry.nbytes))

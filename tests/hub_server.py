@@ -77,9 +77,7 @@ def running_hub(hub: HubServer) -> Iterator[HubServer]:
     class Handler(_Handler):
         state = hub
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.block_on_close = False
+    server = _Server(("127.0.0.1", 0), Handler)
     hub.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -90,6 +88,14 @@ def running_hub(hub: HubServer) -> Iterator[HubServer]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that is killed, or has heard enough, closes the connection: nothing to report."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -72,7 +72,7 @@ def test_sound_header(tmp_path: Path) -> None:
         ({"a": entry(0, 8, [-2, -1])}, 8, r"a list of integers in 0\.\.\d+ is expected"),
         ({"a": entry(0, 8, [1 << 52, 1 << 52])}, 8, "does not take 8 bytes"),
         ({"a": entry(0, 8, [1 << 62])}, 8, "a list of integers in"),
-        ({"a": entry(0, 8, [10**4000])}, 8, r"shape is \[10+\.\.\.0+\], a list"),
+        ({"a": entry(0, 8, [10**900])}, 8, r"shape is \[10+\.\.\.0+\], a list"),
         ({"a": entry(8, 0, [2])}, 8, r"data_offsets is \[8, 0\]"),
         ({"a": entry(-8, 0, [2])}, 8, "data_offsets"),
         ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [8]}}, 8, r"data_offsets is \[8\]"),

@@ -107,6 +107,14 @@ def test_damaged_files(tmp_path: Path, raw: bytes, what: str) -> None:
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("offset", [0, 64])
+def test_tensors_lie_one_behind_the_other(tmp_path: Path, offset: int) -> None:
+    path = tmp_path / "x.gguf"
+    path.write_bytes(build(tensors=(tensor("a", (8,)), tensor("b", (8,), offset=offset)), data=96))
+    with pytest.raises(GGUFError, match=r"tensor 'b' begins at \d+, \d+ is expected"):
+        GGUFInfo.read(path)
+
+
 def test_every_cut_of_a_header_is_noticed(tmp_path: Path) -> None:
     whole = build(
         values=(ARCHITECTURE, text("k") + struct.pack("<IIQ", 9, 8, 2) + text("a") + text("b")),

@@ -156,6 +156,7 @@ def test_fetches_what_a_conversion_reads_and_nothing_else(hub: HubServer) -> Non
     for name in (*SMALL, *SHARDS):
         assert (checkpoint.folder / name).read_bytes() == hub.files[name]
     assert sorted(hub.requested()) == sorted((*SMALL, *SHARDS))
+    assert {request.headers["accept-encoding"] for request in hub.requests} == {"identity"}
     rest = sum(len(hub.files[name]) for name in (*SMALL, *SHARDS) if name != INDEX)
     assert progress.totals == {"fetching": rest}
     assert progress.done == {"fetching": rest}
@@ -250,6 +251,12 @@ def test_begins_anew_where_the_server_knows_no_ranges(hub: HubServer, content_le
 def test_a_busy_hub_is_asked_again(hub: HubServer) -> None:
     hub.statuses = {FIRST: [503, 429, 500]}
     assert (_fetch().folder / FIRST).read_bytes() == hub.files[FIRST]
+
+
+def test_a_refused_file_is_asked_for_once(hub: HubServer) -> None:
+    hub.statuses = {FIRST: [403] * 2}
+    assert "HTTP 403" in _message()
+    assert hub.requested().count(FIRST) == 1
 
 
 def test_a_damaged_partial_is_found_and_removed(hub: HubServer) -> None:
@@ -579,6 +586,8 @@ def test_nothing_is_printed(hub: HubServer, capfd: pytest.CaptureFixture[str]) -
 
 def _start_child(folder: Path, server: HubServer) -> subprocess.Popen[bytes]:
     program = (
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a parent may have it ignored
         "from qwen3vl_edge.hub import fetch_checkpoint, parse_reference\n"
         f"fetch_checkpoint(parse_reference({REPO!r}))\n"
     )

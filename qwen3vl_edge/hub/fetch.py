@@ -61,16 +61,16 @@ class Fetch:
                 f"{self._cache.root}: {total:,} bytes are to be downloaded, {free:,} are free; make room, or "
                 "set HF_HUB_CACHE to a folder on a larger disk"
             )
-        todo = [file for file in missing if not (self._folder / file.name).exists()]
+        todo = {file: size for file, size in missing.items() if not (self._folder / file.name).exists()}
         if not todo:
             return
         stop, lock = Event(), Lock()
         with progress.task("fetching", total, "bytes") as task, ThreadPoolExecutor(_STREAMS) as pool:
-            jobs = [
-                pool.submit(self._fetch_file, file, _Share(file.size_bytes - missing[file], task, lock), stop)
-                for file in sorted(todo, key=lambda file: file.size_bytes)
-            ]
             try:
+                jobs = [
+                    pool.submit(self._fetch_file, file, _Share(file.size_bytes - size, task, lock), stop)
+                    for file, size in sorted(todo.items(), key=lambda item: item[0].size_bytes)
+                ]
                 for job in as_completed(jobs):
                     job.result()
             finally:  # the first failure ends the others, and so does Ctrl-C

@@ -179,12 +179,5 @@ def _dumped(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-_WEIGHTS_WAYS = (
-    _length,
-    _bytes,
-    _in_header(_bytes),
-    _in_header(_entry),
-    _in_header(_entry),
-    _in_header(_nested),
-)
-_JSON_WAYS = (_structure, _structure, _structure, _bytes, _nested)
+_WEIGHTS_WAYS = (_length, _bytes, *(_in_header(_bytes),) * 2, *(_in_header(_entry),) * 5, _in_header(_nested))
+_JSON_WAYS = (*(_structure,) * 7, *(_bytes,) * 2, _nested)

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,40 +22,25 @@ from qwen3vl_edge.converters import ConversionPlan, Recipe, plan_conversion, run
 from qwen3vl_edge.errors import EdgeError
 from tests.converters.mutations import mutate
 from tests.converters.nonsense import nonsense_in_model, nonsense_in_projector, nonsense_in_reading
-from tests.tiny_checkpoint import Fp8, TinyShape, write_tiny_checkpoint
+from tests.converters.spoil import SMALL
+from tests.tiny_checkpoint import Fp8, write_tiny_checkpoint
 
 N_MUTATIONS = 5000
 N_PARTS = 5
 LIMIT_S = 5
 LONGEST_MESSAGE = 10_000
 
-DENSE = TinyShape(
-    hidden=32,
-    ffn=40,
-    n_layers=1,
-    n_heads=2,
-    n_kv_heads=1,
-    head_dim=24,
-    mrope_section=(4, 4, 4),
-    vocab_size=296,
-    vision_hidden=16,
-    vision_ffn=24,
-    vision_layers=2,
-    vision_heads=2,
-    n_positions=4,
-    deepstack=(0,),
-)
-EXPERTS = TinyShape(**{**vars(DENSE), "n_experts": 3, "n_experts_used": 2, "expert_ffn": 8})
+EXPERTS = replace(SMALL, n_experts=3, n_experts_used=2, expert_ffn=8)
 
 
 def write_sources(folder: Path) -> list[Path]:
     """Write the sound checkpoints: dense in one file, dense in shards, FP8 experts."""
-    one = write_tiny_checkpoint(folder / "One", shape=DENSE)
+    one = write_tiny_checkpoint(folder / "One", shape=SMALL)
     (one / "README.md").write_text("---\nlicense: mit\ntags: [a, b]\nbase_model: Org/Base-2B\n---\n# One\n")
     for name in ("vocab.json", "merges.txt"):
         (one / name).unlink()
     shards = write_tiny_checkpoint(
-        folder / "Shards", shape=DENSE, sharded=True, spelling="5", tied=False, dtype="F32"
+        folder / "Shards", shape=SMALL, sharded=True, spelling="5", tied=False, dtype="F32"
     )
     (shards / "tokenizer.json").unlink()
     experts = write_tiny_checkpoint(

@@ -1,13 +1,13 @@
 import json
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gguf import GGUFWriter, size_label
 
-from qwen3vl_edge.converters.general_metadata import GeneralMetadata, Origin
+from qwen3vl_edge.converters.general_metadata import GeneralMetadata
+from qwen3vl_edge.converters.origin import Origin
 from qwen3vl_edge.converters.gguf_header import KeyValue
 from qwen3vl_edge.converters.metadata import model_metadata
 from qwen3vl_edge.converters.vocab import Vocab
@@ -215,14 +215,14 @@ def test_strange_cards_give_plain_texts(checkpoint: Path, card: str) -> None:
 
 @pytest.mark.parametrize(
     "use",
-    ["tags: *a50", "license: *a50", "base_model: [*a50]", "<<: *a50", "<<: [*a50, *a50]", "tags: &b [*b]"],
+    ["tags: *a18", "license: *a18", "base_model: [*a18]", "<<: *a18", "<<: [*a18, *a18]", "tags: &b [*b]"],
 )
 def test_aliases_cannot_grow(checkpoint: Path, use: str) -> None:
-    lines = ["a0: &a0 [x, x]", *(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 60))]
-    write_card(checkpoint, "\n".join([*lines, use, "license_link: here"]))
-    started = time.monotonic()
+    lines = ["a0: &a0 [x, x]", *(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 19))]
+    card = "\n".join([*lines, use, "license_link: here"])
+    write_card(checkpoint, card)
+    assert len(repr(GeneralMetadata.read(checkpoint).card)) < len(card)
     found = general(checkpoint)
-    assert time.monotonic() - started < 5
     assert found["general.license.link"] == "here"
     assert not {"general.tags", "general.license"} & found.keys()
 
