@@ -6,6 +6,7 @@ every merge. llama.cpp would load anything else and drop text for which it finds
 """
 
 from collections.abc import Iterator
+from heapq import nsmallest
 
 from qwen3vl_edge.converters.tokenizer_files import RawTokenizer
 from qwen3vl_edge.json_fields import shown
@@ -36,7 +37,7 @@ def bpe_faults(raw: RawTokenizer) -> list[str]:
 def _listed(what: str, tokens: frozenset[str] | set[str]) -> list[str]:
     if not tokens:
         return []
-    some = ", ".join(shown(token) for token in sorted(tokens)[:3])
+    some = ", ".join(shown(token) for token in nsmallest(3, tokens))
     return [f"{what} {some}" + (f" and {len(tokens) - 3} more" if len(tokens) > 3 else "")]
 
 

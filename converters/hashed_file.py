@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,17 +25,17 @@ class HashedFile:
         self._hash = hashlib.sha256()
         self._n_hashed = 0
         self._ahead: dict[int, int] = {}  # start -> end of what was written before its turn
+        self._hasher = ThreadPoolExecutor(1, thread_name_prefix="hash")
 
     def write(self, position: int, data: memoryview) -> None:
         """Write `data` (bytes) at `position`; each byte of the file is written once."""
-        self._file.seek(position)
-        written = 0
-        while written < len(data):  # a raw write may stop early
-            written += self._file.write(data[written:])
         if position != self._n_hashed:
+            self._write(position, data)
             self._ahead[position] = position + len(data)
             return
-        self._hash.update(data)
+        hashing = self._hasher.submit(self._hash.update, data)  # takes as long as the disk
+        self._write(position, data)
+        hashing.result()
         self._n_hashed += len(data)
         while self._n_hashed in self._ahead:
             self._hash_written(self._ahead.pop(self._n_hashed))
@@ -43,6 +44,12 @@ class HashedFile:
         """Flush to the disk; returns the bytes from the start without a gap, and their SHA-256."""
         os.fsync(self._file.fileno())
         return self._n_hashed, self._hash.hexdigest()
+
+    def _write(self, position: int, data: memoryview) -> None:
+        self._file.seek(position)
+        written = 0
+        while written < len(data):  # a raw write may stop early
+            written += self._file.write(data[written:])
 
     def _hash_written(self, end: int) -> None:
         self._file.seek(self._n_hashed)
@@ -59,4 +66,5 @@ class HashedFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._hasher.shutdown()
         self._file.close()

@@ -62,11 +62,10 @@ def _padded(folder: Path, raw: RawTokenizer, vocab_size: int) -> tuple[tuple[str
         if by_id.get(added.id, (added.content, 0))[0] != added.content:
             problems.append(f"id {added.id} is both {shown(by_id[added.id][0])} and {shown(added.content)}")
         by_id[added.id] = (added.content, _added_type(added))
-    problems += [
-        f"token id {shown(i)} is outside the vocab_size {vocab_size}"
-        for i in by_id
-        if not 0 <= i < vocab_size
-    ]
+    outside = [i for i in by_id if not 0 <= i < vocab_size]
+    if outside:
+        others = f", and {len(outside) - 1} more" if len(outside) > 1 else ""
+        problems.append(f"token id {shown(outside[0])}{others} is outside the vocab_size {vocab_size}")
     if not problems:
         missing = next((i for i in range(len(by_id)) if i not in by_id), None)
         problems += [] if missing is None else [f"no token has the id {missing}, though later ones are taken"]

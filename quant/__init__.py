@@ -1,4 +1,35 @@
-"""Room for quantization recipes, importance matrices and what quantization costs; nothing stands here yet.
+"""Quantizing as llama.cpp does: recipes say which tensor gets which type, `native` makes the bytes."""
 
-Q8_0, the one quantized type so far, is cast during conversion: `qwen3vl_edge.converters.transforms`.
-"""
+from qwen3vl_edge.quant.file_types import (
+    ALIASES,
+    QUANTIZED_FILE_TYPES,
+    TENSOR_TYPES,
+    FileType,
+    find_file_type,
+    find_tensor_type,
+)
+from qwen3vl_edge.quant.mixes import ModelTraits
+from qwen3vl_edge.quant.native import dequantize_rows, quantize_rows, relative_rms
+from qwen3vl_edge.quant.overrides import TypeOverride, parse_type_override, read_type_overrides
+from qwen3vl_edge.quant.recipes import Choice, SourceTensor, Wishes, choose_types, refuse_unmatched
+
+__all__ = [
+    "ALIASES",
+    "QUANTIZED_FILE_TYPES",
+    "TENSOR_TYPES",
+    "Choice",
+    "FileType",
+    "ModelTraits",
+    "SourceTensor",
+    "TypeOverride",
+    "Wishes",
+    "choose_types",
+    "dequantize_rows",
+    "find_file_type",
+    "find_tensor_type",
+    "parse_type_override",
+    "quantize_rows",
+    "read_type_overrides",
+    "refuse_unmatched",
+    "relative_rms",
+]

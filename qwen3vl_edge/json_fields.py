@@ -15,9 +15,9 @@ __all__ = ["Fields", "parse_object", "read_object", "read_text", "shown"]
 
 _INT_MAX = 2**53  # the largest integer that every JSON reader keeps exact
 
-# Bounds the memory of a parsed file (a few hundred bytes a value). Qwen3's tokenizer.json, the largest
-# that there is, has 606,000 values; the header of 235B-FP8 in a single file would have 1,000,000.
-_MAX_VALUES = 2_000_000
+# Bounds the memory and the time that a file can take: half a gigabyte and a few seconds. Qwen3's
+# tokenizer.json, the largest that there is, has 606,000 values; so would 235B-FP8's header in one file.
+_MAX_VALUES = 1_500_000
 _MAX_DIGITS = 1000  # of an integer; Python gives up at 4300
 _MAX_KEY = 120  # characters of a key that a message shows
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -48,7 +48,7 @@ def read_object(path: Path, limit_bytes: int, error: type[EdgeError]) -> dict[st
 
 
 def parse_object(raw: bytes, where: str, error: type[EdgeError]) -> dict[str, object]:
-    """Parse UTF-8 bytes as one JSON object of at most two million values.
+    """Parse UTF-8 bytes as one JSON object of at most a million and a half values.
 
     Refused beyond what is not JSON: duplicate keys, NaN and Infinity, numbers that overflow, half a
     surrogate pair.

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,9 @@ class HubServer:
     stalls: dict[str, int] = field(default_factory=dict)  # name -> bytes sent before it waits for `go_on`
     listed_sizes: dict[str, int] = field(default_factory=dict)
     listed_hashes: dict[str, str] = field(default_factory=dict)
+    pauses: dict[str, float] = field(default_factory=dict)  # name -> seconds between blocks of 4 KiB
+    range_shift: int = 0  # how far ranges begin from where they should
+    warning: str = ""  # sent as X-HF-Warning, which huggingface_hub logs
     ranges: bool = True
     content_length: bool = True
     listing: object = None  # instead of the true one
@@ -163,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         extra = {"Accept-Ranges": "bytes"}
         if asked and hub.ranges:
-            start = int(asked[1])
+            start = int(asked[1]) + hub.range_shift
             extra["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         extra |= (
             {"Content-Length": str(len(content) - start)} if hub.content_length else {"Connection": "close"}
@@ -174,6 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         for at in range(start, end, _BLOCK):
             if stall is not None and at >= stall:
                 hub.go_on.wait()
+            time.sleep(hub.pauses.get(name, 0))
             self.wfile.write(content[at : min(end, at + _BLOCK)])
         self.close_connection = self.close_connection or end < len(content)
 
@@ -186,6 +191,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _head(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)
+        if self.state.warning:
+            self.send_header("X-HF-Warning", self.state.warning)
         for key, value in headers.items():
             self.send_header(key, value)
         self.end_headers()

@@ -13,12 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
 from filelock import FileLock
 from huggingface_hub import close_session, scan_cache_dir, try_to_load_from_cache
 
 from qwen3vl_edge.errors import CheckpointError, EdgeError, UsageError
 from qwen3vl_edge.hub import HubCheckpoint, HubReference, fetch_checkpoint, parse_reference
+from qwen3vl_edge.hub.http_errors import HubUnreachableError, plain_errors
 from qwen3vl_edge.progress import SILENT, Progress, Task
 from tests.hub_server import COMMIT, HubServer, running_hub
 
@@ -140,7 +142,7 @@ class Recorder:
         *((text, None) for text in (
             "", "a", "a/", "/a/b", "a/b/c", "./a/b", "../a", "~/a", ".a/b", "a\\b", "a/b\\c", "C:/a", "a/b@",
             "a/b@x y", "a/../b", "a/b@../../x", "a/b@/x", "a/b@x/", "a--b/c", "a/b.git", "a/b.", "a/b-",
-            "a/b\n", "a/bä", "a/" + "b" * 95, "https://huggingface.co/a/b",
+            "a/b\n", "a/b..c", "a/b@x..y", "a/bä", "a/" + "b" * 95, "https://huggingface.co/a/b",
         )),
     ],
 )  # fmt: skip
@@ -253,6 +255,27 @@ def test_a_busy_hub_is_asked_again(hub: HubServer) -> None:
     assert (_fetch().folder / FIRST).read_bytes() == hub.files[FIRST]
 
 
+def test_answers_that_end_early_are_not_taken_for_ever(hub: HubServer) -> None:
+    hub.content_length = False
+    hub.cuts = {FIRST: [70_000] + [0] * 20}
+    assert "run again to go on" in _message(EdgeError)
+    assert [r.path for r in hub.requests].count(f"/cdn/{FIRST}") == 1 + 6
+
+
+def test_another_part_than_the_one_asked_for(hub: HubServer) -> None:
+    hub.cuts = {FIRST: [70_000]}
+    hub.range_shift = 1
+    assert "another part" in _message()
+
+
+def test_a_failure_ends_the_other_downloads(hub: HubServer) -> None:
+    hub.pauses = {FIRST: 0.02}
+    hub.listed_hashes = {SECOND: "0" * 64}
+    assert SECOND in _message()
+    assert 0 <= sum(path.stat().st_size for path in _partials()) < len(hub.files[FIRST])
+    assert not (_repo_folder() / "blobs" / _sha256(hub.files[FIRST])).exists()
+
+
 def test_a_refused_file_is_asked_for_once(hub: HubServer) -> None:
     hub.statuses = {FIRST: [403] * 2}
     assert "HTTP 403" in _message()
@@ -271,7 +294,9 @@ def test_a_damaged_partial_is_found_and_removed(hub: HubServer) -> None:
     partial.write_bytes(b"\0" * 300_000)  # longer than the file: not from this file at all
     (blobs / _sha256(hub.files[FIRST])).unlink()
     (_repo_folder() / "snapshots" / COMMIT / FIRST).unlink()
-    assert (_fetch().folder / FIRST).read_bytes() == hub.files[FIRST]
+    progress = Recorder()
+    assert (_fetch(progress=progress).folder / FIRST).read_bytes() == hub.files[FIRST]
+    assert progress.done == progress.totals == {"fetching": 200_000}
 
 
 def test_wrong_hash(hub: HubServer) -> None:
@@ -339,8 +364,10 @@ def test_a_blob_of_another_commit_is_linked(hub: HubServer) -> None:
     folder = _fetch().folder
     (folder / FIRST).unlink()
     hub.requests.clear()
-    assert (_fetch().folder / FIRST).read_bytes() == hub.files[FIRST]
+    progress = Recorder()
+    assert (_fetch(progress=progress).folder / FIRST).read_bytes() == hub.files[FIRST]
     assert hub.requested() == []
+    assert progress.totals == {"fetching": 0}
 
 
 def test_links_out_of_the_cache_are_not_followed_to_delete(hub: HubServer, tmp_path: Path) -> None:
@@ -489,8 +516,13 @@ def test_index_names_a_path(hub: HubServer, name: object) -> None:
 )
 def test_a_listing_that_is_none(hub: HubServer, listing: object) -> None:
     hub.listing = listing
-    assert REPO in _message()
+    assert f"{REPO}: the listing of {hub.url}" in _message()
     assert hub.requested() == []
+
+
+def test_what_the_listing_says_about_other_files_is_nobodys_business(hub: HubServer) -> None:
+    hub.listing = {"sha": COMMIT, "siblings": [*hub.siblings(), {"rfilename": "x.bin", "lfs": 3}]}
+    assert _fetch().folder
 
 
 def test_a_listing_without_end(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -577,11 +609,24 @@ def test_an_endpoint_that_is_none(hub: HubServer, monkeypatch: pytest.MonkeyPatc
         assert "HF_ENDPOINT" in _message(UsageError)
 
 
-def test_nothing_is_printed(hub: HubServer, capfd: pytest.CaptureFixture[str]) -> None:
+def test_words_of_the_http_library_stay_out() -> None:
+    with (
+        pytest.raises(HubUnreachableError) as caught,
+        plain_errors("https://user:hf_secret@hub.example", REPO),
+    ):
+        raise httpx2.LocalProtocolError("Illegal header value b'Bearer hf_secret'")
+    assert str(caught.value) == "https://hub.example cannot be reached (LocalProtocolError)"
+
+
+def test_nothing_is_printed(
+    hub: HubServer, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.warning = f"{tmp_path}; huggingface_hub logs this, once a topic"
     hub.cuts = {FIRST: [70_000, 0]}
     hub.statuses = {SECOND: [503]}
     _fetch()
     assert capfd.readouterr() == ("", "")
+    assert caplog.text == ""
 
 
 def _start_child(folder: Path, server: HubServer) -> subprocess.Popen[bytes]:

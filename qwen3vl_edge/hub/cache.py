@@ -86,8 +86,10 @@ class HubCache:
         """How much of `file` is still to be downloaded."""
         if (self.snapshot(commit) / file.name).exists() or self.blob(file).exists():
             return 0
-        partial = self.partial(file)
-        held = partial.stat().st_size if partial.exists() else 0
+        try:
+            held = self.partial(file).stat().st_size
+        except FileNotFoundError:
+            held = 0
         return file.size_bytes - held if held <= file.size_bytes else file.size_bytes
 
     def free_bytes(self) -> int:
@@ -95,10 +97,12 @@ class HubCache:
         return shutil.disk_usage(next(path for path in self.folder.absolute().parents if path.exists())).free
 
     def link(self, file: HubFile, commit: str) -> None:
-        """Give the blob of `file` its name in the snapshot."""
+        """Give the blob of `file` its name in the snapshot, if it has none yet; the caller holds the lock."""
         pointer = self.snapshot(commit) / file.name
+        if pointer.exists():
+            return
         pointer.parent.mkdir(parents=True, exist_ok=True)
-        pointer.unlink(missing_ok=True)
+        pointer.unlink(missing_ok=True)  # a link to nothing
         try:
             pointer.symlink_to(Path("..", "..", "blobs", file.blob))
         except FileExistsError:  # another process made the same link just now

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 
 __all__ = ["mutate"]
 
@@ -14,14 +15,14 @@ EXTREMES: tuple[object, ...] = (
     None, True, False, "", "x", "../../etc/passwd", "two\nlines", "\0", "\ud800", "x" * 5000, "<|im_end|>",
     [], {}, [[]], [0, 0, 0], [1, -1], {"a": {"b": []}},
 )  # fmt: skip
+_OFTEN = {"config.json": 12, "generation_config.json": 2, "tokenizer.json": 2, "tokenizer_config.json": 2}
 DTYPES = ("F32", "F16", "BF16", "F8_E4M3", "F64", "I8", "I64", "BOOL", "F99", "f32")
 
 
 def mutate(files: Files, rng: random.Random) -> tuple[str, bytes]:
     """Choose a file, weights and config.json more often, and damage it; returns its name and new bytes."""
     names = sorted(files)
-    weights = [8.0 if _is_weights(name) else 4.0 if name.startswith("config") else 1.0 for name in names]
-    name = rng.choices(names, weights)[0]
+    name = rng.choices(names, [_OFTEN.get(name, 6 if _is_weights(name) else 1) for name in names])[0]
     raw = files[name]
     ways = _WEIGHTS_WAYS if _is_weights(name) else _JSON_WAYS if name.endswith(".json") else (_bytes,)
     for _ in range(rng.choice((1, 1, 1, 2))):
@@ -70,6 +71,16 @@ def _length(raw: bytes, rng: random.Random) -> bytes:
     return (wrong % (1 << 64)).to_bytes(8, "little") + raw[8:]
 
 
+def _values(raw: bytes, rng: random.Random) -> bytes:
+    """Put NaN, infinity or something large into the data, whatever its dtype."""
+    start = 8 + int.from_bytes(raw[:8], "little")
+    if not start < len(raw) - 8:
+        return _bytes(raw, rng)
+    at = rng.randrange(start, len(raw) - 8, 4)
+    some = rng.choice((b"\xff", b"\x80\x7f", b"\x00\x7c", b"\x7e", b"\x7f"))
+    return raw[:at] + some * (4 // len(some)) + raw[at + 4 :]
+
+
 def _entry(header: bytes, rng: random.Random) -> bytes:
     """Change dtype, shape, offsets or name of one tensor, or drop, double or move it."""
     value = _parsed(header)
@@ -79,7 +90,9 @@ def _entry(header: bytes, rng: random.Random) -> bytes:
     entry = value[name]
     if not isinstance(entry, dict) or rng.random() < 0.3:
         return _renamed(value, name, rng)
-    key = rng.choice(("dtype", "shape", "data_offsets"))
+    key = rng.choice(("dtype", "shape", "data_offsets", "place"))
+    if key == "place":
+        return _moved(value, entry, rng)
     if key == "dtype":
         entry[key] = rng.choice(DTYPES)
     elif isinstance(entry.get(key), list) and entry[key]:
@@ -87,6 +100,18 @@ def _entry(header: bytes, rng: random.Random) -> bytes:
         at = rng.randrange(len(numbers))
         numbers[at] = rng.choice((*EXTREMES[:16], numbers[at] + 1, numbers[at] * 2, numbers[at] // 2))
         rng.choice((list.reverse, list.clear, lambda _: None, lambda _: None))(numbers)
+    return _dumped(value)
+
+
+def _moved(value: dict[str, object], entry: dict[str, object], rng: random.Random) -> bytes:
+    """Shift the tensor, or put it where another begins; its size stays."""
+    try:
+        begin, end = (int(offset) for offset in entry["data_offsets"])
+        other = rng.choice([item["data_offsets"][0] for item in value.values() if "data_offsets" in item])
+        at = rng.choice((other, begin + 2, begin - 2, begin + 1, begin - (end - begin), end, 0))
+        entry["data_offsets"] = [at, at + end - begin]
+    except (TypeError, ValueError, KeyError, IndexError):  # an earlier change has been here
+        entry["data_offsets"] = []
     return _dumped(value)
 
 
@@ -122,12 +147,12 @@ def _structure(raw: bytes, rng: random.Random) -> bytes:
         elif way == 2:
             return _doubled(_dumped(value), key)
         else:
-            holder[key] = _another(holder[key], rng)
+            holder[key] = _another(holder[key], value, rng)
     elif isinstance(holder, list) and holder:
         at = rng.randrange(len(holder))
         rng.choice((lambda: holder.pop(at), lambda: holder.append(holder[at]), holder.reverse))()
         if holder:
-            holder[at % len(holder)] = _another(holder[at % len(holder)], rng)
+            holder[at % len(holder)] = _another(holder[at % len(holder)], value, rng)
     else:
         return _bytes(raw, rng)
     return _dumped(value)
@@ -144,10 +169,14 @@ def _somewhere(value: object, rng: random.Random) -> object:
     return value
 
 
-def _another(value: object, rng: random.Random) -> object:
-    """Give an extreme, or a near miss of the same kind."""
-    if rng.random() < 0.6:
+def _another(value: object, whole: object, rng: random.Random) -> object:
+    """Give an extreme, what stands elsewhere in the file, or a near miss of the same kind."""
+    kind = rng.random()
+    if kind < 0.5:
         return rng.choice(EXTREMES)
+    if kind < 0.65:
+        holder = _somewhere(whole, rng)
+        return deepcopy(rng.choice([*holder.values()] if isinstance(holder, dict) else holder or [0]))
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
@@ -179,5 +208,12 @@ def _dumped(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-_WEIGHTS_WAYS = (_length, _bytes, *(_in_header(_bytes),) * 2, *(_in_header(_entry),) * 5, _in_header(_nested))
+_WEIGHTS_WAYS = (
+    _length,
+    _values,
+    _bytes,
+    *(_in_header(_bytes),) * 2,
+    *(_in_header(_entry),) * 5,
+    _in_header(_nested),
+)
 _JSON_WAYS = (*(_structure,) * 7, *(_bytes,) * 2, _nested)

@@ -22,7 +22,7 @@ from qwen3vl_edge.converters import ConversionPlan, Recipe, plan_conversion, run
 from qwen3vl_edge.errors import EdgeError
 from tests.converters.mutations import mutate
 from tests.converters.nonsense import nonsense_in_model, nonsense_in_projector, nonsense_in_reading
-from tests.converters.spoil import SMALL
+from tests.converters.spoil import SMALL, edit_json
 from tests.tiny_checkpoint import Fp8, write_tiny_checkpoint
 
 N_MUTATIONS = 5000
@@ -42,7 +42,8 @@ def write_sources(folder: Path) -> list[Path]:
     shards = write_tiny_checkpoint(
         folder / "Shards", shape=SMALL, sharded=True, spelling="5", tied=False, dtype="F32"
     )
-    (shards / "tokenizer.json").unlink()
+    (shards / "tokenizer.json").unlink()  # vocab.json and merges.txt are left, and the ids of config.json
+    edit_json(shards / "tokenizer_config.json", lambda value: value.update(eos_token=None, pad_token=None))
     experts = write_tiny_checkpoint(
         folder / "Experts", shape=EXPERTS, dtype="F8_E4M3", fp8=Fp8((8, 8)), spelling="5"
     )

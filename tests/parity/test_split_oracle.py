@@ -13,7 +13,7 @@ from tests.tiny_checkpoint import MOE, TinyShape, write_tiny_checkpoint
 pytestmark = pytest.mark.parity
 
 
-@pytest.mark.parametrize("size", ["700K", "2M", "300000"])
+@pytest.mark.parametrize("size", ["300000", "2M"])
 @pytest.mark.parametrize("kind", ["bf16", "q8_0"])
 @pytest.mark.parametrize("shape", [TinyShape(), MOE], ids=["dense", "moe"])
 def test_parts_are_the_same(shape: TinyShape, kind: str, size: str, tmp_path: Path) -> None:

@@ -1,0 +1,186 @@
+"""The type of every tensor of a file, as llama.cpp's quantizer would choose it.
+
+Source: llama_tensor_get_type, tensor_requires_imatrix and init_quantize_state_counters
+in src/llama-quant.cpp, llama.cpp 0c1e57098. The recipes: `mixes`, odd rows: `fallbacks`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qwen3vl_edge.errors import GGUFError, UsageError, join_problems
+from qwen3vl_edge.ggml_types import TYPES_BY_NAME, TensorType
+from qwen3vl_edge.quant.fallbacks import fit, misfit
+from qwen3vl_edge.quant.file_types import FileType
+from qwen3vl_edge.quant.mixes import ModelTraits, Site, rules_of
+from qwen3vl_edge.quant.overrides import TypeOverride, override_of, unmatched
+from qwen3vl_edge.quant.parts import Part, layer_of, part_of, reading_order, why_kept
+
+__all__ = ["Choice", "SourceTensor", "Wishes", "choose_types", "refuse_unmatched"]
+
+SourceTensor = tuple[str, tuple[int, ...], TensorType]
+"""Name, row-major shape, and the type in the source."""
+
+_WITHOUT_RECIPE = ("F32", "F16", "BF16")
+_IN_LAYERS = (Part.FFN_UP, Part.FFN_GATE, Part.FFN_DOWN)
+_NEED_IMATRIX = ("IQ3_XXS", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ1_M", "IQ1_S")
+# ggml_quantize_requires_imatrix in ggml/src/ggml.c: without one the process dies, whatever the tensor
+_DIE_WITHOUT_IMATRIX = ("IQ2_XXS", "IQ2_XS", "IQ1_S")
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user wants otherwise than the recipe.
+
+    Attributes:
+        overrides: the first whose expression is found in a name decides.
+        output_type: for ``output.weight``; by recipe, for the embedding that is tied to it too.
+        embedding_type: for ``token_embd.weight``; this and `output_type` win over `overrides`.
+        pure: no recipe; whatever is left gets the type that the file is mostly of.
+    """
+
+    overrides: Sequence[TypeOverride] = ()
+    output_type: TensorType | None = None
+    embedding_type: TensorType | None = None
+    pure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The type of one tensor, why it is that one, and whether it needs an importance matrix."""
+
+    kind: TensorType
+    why: str
+    needs_imatrix: bool
+
+
+def choose_types(
+    tensors: Sequence[SourceTensor],
+    file_type: FileType,
+    traits: ModelTraits,
+    wishes: Wishes | None = None,
+    *,
+    has_imatrix: bool,
+) -> dict[str, Choice]:
+    """Choose the type of every tensor of one file.
+
+    The choices are llama.cpp's but for one: overrides are obeyed in F32, F16 and BF16 files too, where it
+    passes over them.
+
+    Args:
+        tensors: all tensors of the file; without ``output.weight``, the embedding is tied.
+        file_type: what the file shall mostly be.
+        traits: of the model.
+        wishes: of the user; none by default.
+        has_imatrix: whether an importance matrix is given; it changes some recipes.
+
+    Returns:
+        Name -> choice, in the order of `tensors`.
+
+    Raises:
+        UsageError: a type that was asked for does not fit the rows of a tensor.
+        GGUFError: a tensor of a mixture of experts is in a layer that the model does not have.
+    """
+    chooser = _Chooser(file_type, traits, wishes or Wishes(), has_imatrix, [name for name, _, _ in tensors])
+    in_order = sorted(tensors, key=lambda tensor: reading_order(tensor[0]))
+    choices = {tensor[0]: chooser.choose(*tensor) for tensor in in_order}
+    return {name: choices[name] for name, _, _ in tensors}
+
+
+def refuse_unmatched(tensors: Sequence[SourceTensor], overrides: Sequence[TypeOverride]) -> None:
+    """Refuse overrides that are for no tensor: they hold a mistake.
+
+    Args:
+        tensors: of all files that are written with these overrides.
+        overrides: all of them.
+
+    Raises:
+        UsageError: every override that is found in no name, or only in names of tensors that are kept.
+    """
+    quantized = [name for name, shape, _ in tensors if why_kept(name, shape) is None]
+    if idle := unmatched(overrides, quantized):
+        patterns = join_problems([repr(override.pattern.pattern) for override in idle])
+        example = quantized[0] if quantized else "blk.0.attn_q.weight"
+        raise UsageError(f"{patterns}: found in no tensor that is quantized; names are like {example}")
+
+
+class _Chooser:
+    """Goes through the tensors of one file in llama.cpp's order: the recipes count them."""
+
+    def __init__(
+        self,
+        file_type: FileType,
+        traits: ModelTraits,
+        wishes: Wishes,
+        has_imatrix: bool,
+        names: Sequence[str],
+    ) -> None:
+        self._file_type, self._traits, self._wishes = file_type, traits, wishes
+        self._has_imatrix = has_imatrix
+        self._rules = rules_of(file_type.name)
+        self._tied = "output.weight" not in names
+        self._n_attn_v = sum(part_of(name) is Part.ATTN_V for name in names)
+        self._seen = Counter[Part]()
+
+    def choose(self, name: str, shape: tuple[int, ...], source: TensorType) -> Choice:
+        """Choose the type of the next tensor."""
+        if kept := why_kept(name, shape):
+            return Choice(source, f"kept: {kept}", needs_imatrix=False)
+        kind, why = self._asked(name, shape) or fit(name, shape, *self._wanted(name, shape))
+        return Choice(kind, why, _needs_imatrix(name, kind, self._file_type))
+
+    def _asked(self, name: str, shape: tuple[int, ...]) -> tuple[TensorType, str] | None:
+        """Return the type that is asked for one tensor by its part: it has no fallback."""
+        part = part_of(name)
+        wishes = {Part.TOKEN_EMBD: self._wishes.embedding_type, Part.OUTPUT: self._wishes.output_type}
+        kind = wishes.get(part)
+        if kind is not None and not kind.fits(shape):
+            raise misfit(name, shape, kind)
+        return (kind, f"as asked for {part}") if kind else None
+
+    def _wanted(self, name: str, shape: tuple[int, ...]) -> tuple[TensorType, str]:
+        override = override_of(name, self._wishes.overrides)
+        if override:
+            return override.kind, f"override {override.pattern.pattern!r}"
+        if self._wishes.pure or self._file_type.name in _WITHOUT_RECIPE:
+            return self._file_type.base, f"all {self._file_type.base.name}"
+        return self._by_recipe(self._next_site(name, shape))
+
+    def _by_recipe(self, site: Site) -> tuple[TensorType, str]:
+        if site.part is Part.OUTPUT and self._wishes.output_type is not None:
+            return self._wishes.output_type, "as asked for output, which the embedding is tied to"
+        rule = next((rule for rule in self._rules if rule.applies(site)), None)
+        if rule is None:
+            return self._file_type.base, "recipe"
+        where = f" {rule.when.text}" if rule.when else ""
+        return TYPES_BY_NAME[rule.kind], f"recipe: {site.part}{where}"
+
+    def _next_site(self, name: str, shape: tuple[int, ...]) -> Site:
+        part, traits = part_of(name), self._traits
+        nth = self._seen[part]
+        self._seen[part] += 1
+        return Site(
+            part=Part.OUTPUT if part is Part.TOKEN_EMBD and self._tied else part,
+            traits=traits,
+            has_imatrix=self._has_imatrix,
+            nth=nth,
+            layer=_layer(name, traits) if traits.n_experts > 1 and part in _IN_LAYERS else nth,
+            total=self._n_attn_v if part is Part.ATTN_V else traits.n_layers,
+            odd_row=not self._file_type.base.fits(shape),
+            stacked=len(shape) > 2 and shape[-3] > 1,
+        )
+
+
+def _layer(name: str, traits: ModelTraits) -> int:
+    layer = layer_of(name)
+    if not 0 <= layer < traits.n_layers:
+        raise GGUFError(f"tensor {name!r:.80} is in none of the model's {traits.n_layers} layers")
+    return layer
+
+
+def _needs_imatrix(name: str, kind: TensorType, file_type: FileType) -> bool:
+    if kind.name in _DIE_WITHOUT_IMATRIX:
+        return True
+    if part_of(name) in (Part.TOKEN_EMBD, Part.OUTPUT):
+        return False
+    return kind.name in _NEED_IMATRIX or (kind.name == "Q2_K" and file_type.name == "Q2_K_S")

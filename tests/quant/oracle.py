@@ -1,0 +1,67 @@
+"""llama.cpp's own quantizer, as the oracle of ours."""
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3vl_edge.gguf_info import GGUFInfo
+from qwen3vl_edge.quant import FileType, Wishes
+from qwen3vl_edge.runtime.native import library
+
+__all__ = ["Quantized", "read_tensors", "run_oracle"]
+
+Quantized = dict[str, tuple[str, bytes]]
+"""Name -> type and bytes."""
+
+_NOT_GIVEN = 43  # GGML_TYPE_COUNT
+
+
+def run_oracle(
+    source: Path,
+    target: Path,
+    file_type: FileType,
+    wishes: Wishes,
+    imatrix: Mapping[str, NDArray[np.float32]] | None,
+) -> Quantized | None:
+    """Quantize `source` with llama_model_quantize; None if it refuses."""
+    llama = library().llama
+    params = llama.llama_model_quantize_default_params()
+    params.nthread, params.ftype, params.pure = 2, file_type.code, wishes.pure
+    params.output_tensor_type = wishes.output_type.id if wishes.output_type else _NOT_GIVEN
+    params.token_embedding_type = wishes.embedding_type.id if wishes.embedding_type else _NOT_GIVEN
+    # ctypes keeps what the fields point to alive
+    if imatrix is not None:
+        params.imatrix = _imatrix(imatrix)
+    if wishes.overrides:
+        params.tt_overrides = _overrides(wishes)
+    code = llama.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params))
+    return None if code else read_tensors(target)
+
+
+def read_tensors(path: Path) -> Quantized:
+    """Read every tensor of a GGUF file."""
+    raw = path.read_bytes()
+    return {
+        tensor.name: (tensor.type_name, raw[tensor.offset : tensor.offset + tensor.nbytes])
+        for tensor in GGUFInfo.read(path).tensors
+    }
+
+
+def _imatrix(imatrix: Mapping[str, NDArray[np.float32]]) -> "ctypes.Array[ctypes.Structure]":
+    entry = library().llama.llama_model_imatrix_data
+    pointer = ctypes.POINTER(ctypes.c_float)
+    entries = [
+        entry(name.encode(), values.ctypes.data_as(pointer), values.size) for name, values in imatrix.items()
+    ]
+    return (entry * (len(entries) + 1))(*entries)
+
+
+def _overrides(wishes: Wishes) -> "ctypes.Array[ctypes.Structure]":
+    entry = library().llama.llama_model_tensor_override
+    entries: Sequence[ctypes.Structure] = [
+        entry(override.pattern.pattern.encode(), override.kind.id) for override in wishes.overrides
+    ]
+    return (entry * (len(entries) + 1))(*entries)

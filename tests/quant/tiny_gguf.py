@@ -1,0 +1,90 @@
+"""Language models of few values and many layers: the tensors of a Qwen3-VL, each of a few rows.
+
+What llama.cpp's quantizer reads of the metadata is there, and no more: nothing can run these files.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import gguf
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3vl_edge.quant import ModelTraits
+
+__all__ = ["TinyModel", "tiny_tensors", "write_gguf"]
+
+Tensors = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class TinyModel:
+    """Sizes of the model; rows of `odd` length are of ffn_down, all others of 256."""
+
+    n_layers: int = 4
+    n_heads: int = 8
+    n_kv_heads: int = 2
+    n_experts: int = 0
+    tied: bool = True
+    down_row: int = 256
+    rows: int = 4
+
+    @property
+    def traits(self) -> ModelTraits:
+        return ModelTraits(self.n_layers, self.n_heads, self.n_kv_heads, self.n_experts)
+
+    def __str__(self) -> str:
+        kind = f"{self.n_experts}experts" if self.n_experts else "dense"
+        return f"{self.n_layers}layers-{kind}-gqa{self.n_heads // self.n_kv_heads}-{'tied' if self.tied else 'untied'}"
+
+
+def tiny_tensors(model: TinyModel, seed: int = 0) -> Tensors:
+    """Draw the tensors; files hold them in this order, which is not llama.cpp's."""
+    rng = np.random.default_rng(seed)
+
+    def draw(*dims: int) -> NDArray[np.float32]:
+        return rng.standard_normal(dims, dtype=np.float32) * np.float32(0.05)
+
+    tensors = {"token_embd.weight": draw(model.rows, 256)}
+    for layer in reversed(range(model.n_layers)):
+        prefix = f"blk.{layer}"
+        for name in ("attn_norm", "ffn_norm"):
+            tensors[f"{prefix}.{name}.weight"] = draw(256)
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            tensors[f"{prefix}.{name}.weight"] = draw(model.rows, 256)
+        for name in ("attn_q_norm", "attn_k_norm"):
+            tensors[f"{prefix}.{name}.weight"] = draw(32)
+        stack, suffix = ((model.n_experts,), "_exps") if model.n_experts else ((), "")
+        if model.n_experts:
+            tensors[f"{prefix}.ffn_gate_inp.weight"] = draw(model.n_experts, 256)
+        tensors[f"{prefix}.ffn_down{suffix}.weight"] = draw(*stack, model.rows, model.down_row)
+        for name in ("ffn_gate", "ffn_up"):
+            tensors[f"{prefix}.{name}{suffix}.weight"] = draw(*stack, model.rows, 256)
+    tensors["output_norm.weight"] = draw(256)
+    if not model.tied:
+        tensors["output.weight"] = draw(model.rows, 256)
+    return tensors
+
+
+def write_gguf(path: Path, model: TinyModel, tensors: Tensors) -> Path:
+    """Write an F32 file with what llama.cpp's quantizer asks for."""
+    writer = gguf.GGUFWriter(path, "qwen3vlmoe" if model.n_experts else "qwen3vl")
+    writer.add_block_count(model.n_layers)
+    writer.add_context_length(512)
+    writer.add_embedding_length(256)
+    writer.add_feed_forward_length(256)
+    writer.add_head_count(model.n_heads)
+    writer.add_head_count_kv(model.n_kv_heads)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_rope_dimension_sections([8, 4, 4, 0])
+    if model.n_experts:
+        writer.add_expert_count(model.n_experts)
+        writer.add_expert_used_count(2)
+        writer.add_expert_feed_forward_length(256)
+    for name, values in tensors.items():
+        writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
