@@ -181,7 +181,7 @@ _OTHER_MIXES: dict[str, tuple[Rule, ...]] = {
     **dict.fromkeys(("IQ2_M", "IQ2_S"), _below_3_bits("IQ3_S", "IQ3_S")),
     **dict.fromkeys(("IQ2_XS", "IQ2_XXS"), _below_3_bits("Q2_K", None)),
     **dict.fromkeys(("IQ1_M", "IQ1_S"), _below_3_bits("Q2_K", "IQ2_XXS")),
-    "MXFP4_MOE": (Rule(_OUT, "Q8_0"), Rule(tuple(Part), "MXFP4", _STACKED), Rule(tuple(Part), "Q8_0")),
+    "MXFP4_MOE": (Rule(tuple(Part), "MXFP4", _STACKED), Rule(tuple(Part), "Q8_0")),
 }
 
 

@@ -52,6 +52,26 @@ def test_chunks_hold_whole_rows(tmp_path: Path) -> None:
     assert sum(shape[0] for shape in sizes) == ref.shape[0]
 
 
+def test_rows_are_read_alone(tmp_path: Path) -> None:
+    checkpoint = Checkpoint.open(write_tiny_checkpoint(tmp_path))
+    for ref in checkpoint.tensors:
+        whole, n_rows = ref.read(), ref.shape[0]
+        for start, stop in ((0, 0), (0, 1), (n_rows // 2, n_rows), (n_rows, n_rows)):
+            np.testing.assert_array_equal(ref.rows(start, stop), whole[start:stop])
+            assert ref.rows(start, stop).shape == (stop - start, *ref.shape[1:])
+        for start, stop in ((0, n_rows + 1), (-1, 1), (2, 1)):
+            with pytest.raises(CheckpointError, match="has no rows"):
+                ref.rows(start, stop)
+
+
+def test_rows_of_a_scalar(tmp_path: Path) -> None:
+    write_raw_safetensors(tmp_path / "model.safetensors", {"a": entry(0, 4, [])}, np.float32(3).tobytes())
+    (tmp_path / "config.json").write_text("{}")
+    (ref,) = Checkpoint.open(tmp_path).tensors
+    assert ref.rows(0, 1).tolist() == [3.0]
+    assert [block.tolist() for block in ref.chunks(1)] == [[3.0]]
+
+
 def test_sound_header(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     write_raw_safetensors(path, {"__metadata__": {"format": "pt"}, **SOUND}, bytes(32))
@@ -76,6 +96,11 @@ def test_sound_header(tmp_path: Path) -> None:
         ({"a": entry(8, 0, [2])}, 8, r"data_offsets is \[8, 0\]"),
         ({"a": entry(-8, 0, [2])}, 8, "data_offsets"),
         ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [8]}}, 8, r"data_offsets is \[8\]"),
+        ({**SOUND, "b": entry(9, 33, [2, 3])}, 33, "begins at 9, which is no multiple of F32's size"),
+        ({"": entry(0, 8, [2])}, 8, "name is not one of 1 to 256 printable characters"),
+        ({"a\nb": entry(0, 8, [2])}, 8, r"'a\\nb': name is not one of"),
+        ({"__metadata__": {"format": 1}, **SOUND}, 32, "__metadata__: format is 1, a string"),
+        ({"__metadata__": [], **SOUND}, 32, r"__metadata__ is \[\], an object"),
         ({"a": entry(0, 8, [2], "F99")}, 8, "dtype is 'F99'"),
         ({"a": {"shape": [2], "data_offsets": [0, 8]}}, 8, "dtype is missing"),
         ({"a": entry(0, 8, [True, 2])}, 8, "a list of integers"),
@@ -158,6 +183,16 @@ def test_missing_shards_are_named_together(tmp_path: Path) -> None:
     (tmp_path / "model-00001-of-00003.safetensors").unlink()
     (tmp_path / "model-00003-of-00003.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"not there: model-00001\S+; model-00003"):
+        Checkpoint.open(tmp_path)
+
+
+def test_files_that_would_not_be_read_are_named(tmp_path: Path) -> None:
+    write_tiny_checkpoint(tmp_path, sharded=True)
+    for name in ("model.safetensors", "model-00009-of-00009.safetensors", "consolidated.safetensors"):
+        (tmp_path / name).touch()
+    with pytest.raises(
+        CheckpointError, match="model-00009-of-00009.safetensors; model.safetensors would not"
+    ):
         Checkpoint.open(tmp_path)
 
 

@@ -60,17 +60,55 @@ def test_tied_embeddings_may_be_said_in_either_place(tmp_path: Path, place: str,
     assert read_config(write(tmp_path, change=change, tied=tied)).tie_word_embeddings is tied
 
 
+def moe_config(config: dict) -> None:
+    config["architectures"], config["model_type"] = ["Qwen3VLMoeForConditionalGeneration"], "qwen3_vl_moe"
+    config["text_config"]["model_type"] = "qwen3_vl_moe_text"
+    config["text_config"] |= {"num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768}
+
+
 def test_experts_and_quantization_are_read(tmp_path: Path) -> None:
     def change(config: dict) -> None:
-        config["architectures"], config["model_type"] = ["Qwen3VLMoeForConditionalGeneration"], "qwen3_vl_moe"
-        config["text_config"]["model_type"] = "qwen3_vl_moe_text"
-        config["text_config"] |= {"num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768}
+        moe_config(config)
         config["quantization_config"] = {"quant_method": "fp8", "weight_block_size": [128, 128]}
 
     config = read_config(write(tmp_path, change=change))
     assert config.text.moe == MoEConfig(n_experts=128, n_experts_used=8, expert_ffn=768)
     assert config.gguf_architecture == "qwen3vlmoe"
     assert config.fp8_block == (128, 128)
+
+
+def test_experts_as_transformers_5_counts_them(tmp_path: Path) -> None:
+    def change(config: dict) -> None:
+        moe_config(config)
+        config["text_config"]["num_local_experts"] = config["text_config"].pop("num_experts")
+
+    assert read_config(write(tmp_path, "5", change=change)).text.moe == MoEConfig(128, 8, 768)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "what"),
+    [
+        ("num_experts_per_tok", 129, "is more than there are experts"),
+        ("num_experts", 1025, r"outside 1\.\.1024"),
+        ("decoder_sparse_step", 2, "only 1 is supported"),
+        ("mlp_only_layers", [0], r"is \[0\]; only \[\] is supported"),
+        ("norm_topk_prob", False, "only True is supported"),
+    ],
+)
+def test_experts_that_llama_cpp_does_not_know(tmp_path: Path, key: str, value: object, what: str) -> None:
+    def change(config: dict) -> None:
+        moe_config(config)
+        config["text_config"][key] = value
+
+    with pytest.raises(CheckpointError, match=f"{key} {what}|{key} is {value}.*{what}"):
+        read_config(write(tmp_path, change=change))
+
+
+def test_the_outer_word_on_tied_embeddings_counts(tmp_path: Path) -> None:
+    def change(config: dict) -> None:
+        config["text_config"]["tie_word_embeddings"] = True
+
+    assert read_config(write(tmp_path, change=change, tied=False)).tie_word_embeddings is False
 
 
 def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
@@ -109,6 +147,14 @@ def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
         ("vision_config", "deepstack_visual_indexes", [0, 0], "names a layer twice"),
         ("vision_config", "deepstack_visual_indexes", [0, 5], "names a layer from 5 on"),
         ("vision_config", "deepstack_visual_indexes", [0, 1, 2, 3, 4], "longer than the text model is deep"),
+        ("text_config", "rms_norm_eps", 0.2, r"outside 1e-12\.\.0\.1"),
+        ("text_config", "rope_theta", 1e13, r"outside 1\.\.1e\+12"),
+        ("text_config", "max_position_embeddings", 1 << 25, "outside 1"),
+        ("text_config", "num_hidden_layers", 513, r"outside 1\.\.512"),
+        ("text_config", "model_type", "qwen3", "only 'qwen3_vl_text' is supported"),
+        ("vision_config", "num_heads", 8, "does not leave each head a multiple of 4"),
+        ("vision_config", "spatial_merge_size", 4, "only 2 is supported"),
+        ("vision_config", "num_position_embeddings", 1024**2, "makes pictures of more than 8192 px"),
         ("vision_config", "in_channels", 4, "only 3 is supported"),
         ("vision_config", "hidden_act", "relu", "only 'gelu_pytorch_tanh' is supported"),
         ("text_config", "attention_bias", True, "only False is supported"),
@@ -154,6 +200,12 @@ def test_pixel_limits_in_every_spelling(tmp_path: Path, pixels: dict, file: str)
     ("file", "value", "what"),
     [
         ("preprocessor_config.json", {"min_pixels": 4096, "max_pixels": 2048}, "above its largest"),
+        ("preprocessor_config.json", {"image_mean": [0.5, 0.5, 2]}, r"numbers in 0\.\.1"),
+        ("preprocessor_config.json", {"image_std": [0.5, 0.5, 0]}, r"numbers in 0\.001\.\.1"),
+        ("preprocessor_config.json", {"max_pixels": 1000}, "max_pixels is 1000, outside 1024"),
+        ("preprocessor_config.json", {"patch_size": 14}, "patch_size × merge_size is 14 × 2 px"),
+        ("preprocessor_config.json", {"temporal_patch_size": 1}, "2 is expected"),
+        ("video_preprocessor_config.json", {"fps": 0}, "fps is 0, outside"),
         ("preprocessor_config.json", {"image_mean": [0.5]}, "1 channels instead of 3"),
         ("video_preprocessor_config.json", {"min_frames": 9, "max_frames": 5}, "more than max_frames"),
         ("video_preprocessor_config.json", {"fps": "2"}, "fps is '2'"),
@@ -170,6 +222,15 @@ def test_sampling_defaults(tmp_path: Path) -> None:
     path = tmp_path / "generation_config.json"
     path.write_text('{"do_sample": true, "temperature": 0.7, "top_k": 20, "top_p": 0.8, "eos_token_id": [1]}')
     assert SamplingDefaults.read(tmp_path) == SamplingDefaults(True, 0.7, 0.8, 20)
+    path.write_text(
+        '{"top_p": 0, "min_p": 2, "temperature": 101, "repetition_penalty": 0, "presence_penalty": -3}'
+    )
+    with pytest.raises(CheckpointError) as caught:
+        SamplingDefaults.read(tmp_path)
+    assert str(caught.value).count("outside") == 5
+    path.write_text('{"eos_token_id": [1, -1], "pad_token_id": "x"}')
+    with pytest.raises(CheckpointError, match=r"eos_token_id is \[1, -1\].*pad_token_id is 'x'"):
+        SamplingDefaults.read(tmp_path)
     path.write_text('{"temperature": "warm", "top_k": -1}')
     with pytest.raises(CheckpointError, match=r"temperature is 'warm'.*; .*top_k is -1"):
         SamplingDefaults.read(tmp_path)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from qwen3vl_edge.errors import CheckpointError
-from qwen3vl_edge.json_fields import Fields, parse_object, read_object, read_text
+from qwen3vl_edge.json_fields import Fields, parse_object, read_object, read_text, shown
 
 
 @pytest.mark.parametrize(
@@ -17,12 +17,47 @@ from qwen3vl_edge.json_fields import Fields, parse_object, read_object, read_tex
         (b'{"a": {"b": 1, "b": 1}}', "key 'b' stands there twice"),
         (b"\xff{}", "not valid JSON"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
-        (b'{"a": ' + b"9" * 10_000 + b"}", "not valid JSON"),
+        (b'{"a": ' + b"9" * 10_000 + b"}", "99999999999999999999… has 10000 digits"),
+        (b'{"a": 1e400}', "1e400 is too large a number"),
+        (b'{"a": ["\\ud83d\\ude00", "\\uD800"]}', "not valid Unicode"),
+        (b'{"a\\nb": 1, "a\\nb": 2}', r"key 'a\\nb' stands there twice"),
+        (b'{"a": [' + b"0," * 1_500_000 + b"0]}", "more than 1500000 values"),
     ],
 )
 def test_refuses_what_is_not_one_clean_object(raw: bytes, what: str) -> None:
     with pytest.raises(CheckpointError, match=what):
         parse_object(raw, "x.json", CheckpointError)
+
+
+def test_surrogate_pairs_are_characters() -> None:
+    assert parse_object(b'{"a": "\\ud83d\\ude00", "b": "\\\\ud800"}', "x", CheckpointError) == {
+        "a": "😀",
+        "b": "\\ud800",
+    }
+
+
+def test_what_files_say_is_shown_in_one_short_line() -> None:
+    deep: list[object] = []
+    for _ in range(5000):
+        deep = [deep]
+    values: tuple[object, ...] = (
+        "two\nlines\u2028",
+        "x" * 10_000,
+        10**900,
+        deep,
+        [["x" * 50] * 50] * 50,
+        {"k": deep},
+    )
+    for value in values:
+        assert len(shown(value)) <= 120
+        assert shown(value).isprintable()
+    assert shown([1, "2"]) == "[1, '2']"
+    fields = Fields({"two\nlines": 5, "x" * 500: 5}, "c.json")
+    for key in fields.values:
+        fields.text(key)
+        fields.section(key)
+    assert all(problem.isprintable() and len(problem) < 300 for problem in fields.problems)
+    assert fields.problems[0] == r"c.json: 'two\nlines' is 5, a string is expected"
 
 
 def test_refuses_files_that_are_too_large_or_absent(tmp_path: Path) -> None:

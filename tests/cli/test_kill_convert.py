@@ -80,4 +80,4 @@ def test_no_kill_leaves_half_a_file(tmp_path: Path) -> None:
             finish(start(checkpoint, out))
             assert promised(out) == models(out) == whole
             assert {path.name for path in out.iterdir()} == {*whole, MANIFEST_NAME}
-    assert left_behind >= N_KILLS // 5  # else the moments were badly chosen
+    assert left_behind >= 3  # else the moments were badly chosen

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 
@@ -16,6 +17,8 @@ EXTREMES: tuple[object, ...] = (
     [], {}, [[]], [0, 0, 0], [1, -1], {"a": {"b": []}},
 )  # fmt: skip
 _OFTEN = {"config.json": 12, "generation_config.json": 2, "tokenizer.json": 2, "tokenizer_config.json": 2}
+_NUMBER = re.compile(rb"(?<=[\s:\[,])-?\d+(\.\d+)?([eE][-+]?\d+)?(?=[\s,\]}])")
+_STRING = re.compile(rb'"[^"\\]*"')
 DTYPES = ("F32", "F16", "BF16", "F8_E4M3", "F64", "I8", "I64", "BOOL", "F99", "f32")
 
 
@@ -186,6 +189,25 @@ def _another(value: object, whole: object, rng: random.Random) -> object:
     return [value]
 
 
+def _literal(pattern: re.Pattern[bytes], raw: bytes, rng: random.Random, others: tuple[bytes, ...]) -> bytes:
+    """Replace a number or a string, each as likely as any other, by one of `others` or of the file's own."""
+    found = [*pattern.finditer(raw)]
+    if not found:
+        return _bytes(raw, rng)
+    chosen = rng.choice(found)
+    new = rng.choice((*others, rng.choice(found)[0], rng.choice(found)[0]))
+    return raw[: chosen.start()] + new + raw[chosen.end() :]
+
+
+def _number(raw: bytes, rng: random.Random) -> bytes:
+    extremes = [value for value in EXTREMES if isinstance(value, int | float) and not isinstance(value, bool)]
+    return _literal(_NUMBER, raw, rng, tuple(json.dumps(value).encode() for value in rng.sample(extremes, 4)))
+
+
+def _string(raw: bytes, rng: random.Random) -> bytes:
+    return _literal(_STRING, raw, rng, ())
+
+
 def _nested(raw: bytes, rng: random.Random) -> bytes:
     """Put something deep or wide into the object."""
     bomb = rng.choice((b"[" * 3000 + b"]" * 3000, b"[" * 50_000, b"[" + b"0," * 5000 + b"0]", b"9" * 5000))
@@ -216,4 +238,4 @@ _WEIGHTS_WAYS = (
     *(_in_header(_entry),) * 5,
     _in_header(_nested),
 )
-_JSON_WAYS = (*(_structure,) * 7, *(_bytes,) * 2, _nested)
+_JSON_WAYS = (*(_structure,) * 5, *(_number,) * 4, *(_string,) * 2, *(_bytes,) * 2, _nested)

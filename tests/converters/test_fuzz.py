@@ -39,6 +39,7 @@ def write_sources(folder: Path) -> list[Path]:
     (one / "README.md").write_text("---\nlicense: mit\ntags: [a, b]\nbase_model: Org/Base-2B\n---\n# One\n")
     for name in ("vocab.json", "merges.txt"):
         (one / name).unlink()
+    edit_json(one / "tokenizer_config.json", lambda value: value.pop("added_tokens_decoder"))
     shards = write_tiny_checkpoint(
         folder / "Shards", shape=SMALL, sharded=True, spelling="5", tied=False, dtype="F32"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from gguf import GGUFReader
+
 from tests.converters.differences import MODEL_DIFFERENCES, PROJECTOR_DIFFERENCES
 from tests.converters.listing import read_listing
 from tools.oracle import CONVERT_SCRIPT, LLAMA_CPP

@@ -1,6 +1,8 @@
 """llama.cpp's own quantizer, as the oracle of ours."""
 
 import ctypes
+import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.quant import FileType, Wishes
 from qwen3vl_edge.runtime.native import library
 
-__all__ = ["Quantized", "read_tensors", "run_oracle"]
+__all__ = ["Quantized", "plan_oracle", "read_tensors", "run_oracle"]
 
 Quantized = dict[str, tuple[str, bytes]]
 """Name -> type and bytes."""
@@ -22,14 +24,15 @@ _NOT_GIVEN = 43  # GGML_TYPE_COUNT
 def run_oracle(
     source: Path,
     target: Path,
-    file_type: FileType,
+    file_type: FileType | int,
     wishes: Wishes,
     imatrix: Mapping[str, NDArray[np.float32]] | None,
 ) -> Quantized | None:
-    """Quantize `source` with llama_model_quantize; None if it refuses."""
+    """Quantize `source` with llama_model_quantize; None if it refuses. `file_type` may be a code."""
     llama = library().llama
     params = llama.llama_model_quantize_default_params()
-    params.nthread, params.ftype, params.pure = 2, file_type.code, wishes.pure
+    params.ftype = file_type if isinstance(file_type, int) else file_type.code
+    params.nthread, params.pure = 2, wishes.pure
     params.output_tensor_type = wishes.output_type.id if wishes.output_type else _NOT_GIVEN
     params.token_embedding_type = wishes.embedding_type.id if wishes.embedding_type else _NOT_GIVEN
     # ctypes keeps what the fields point to alive
@@ -65,3 +68,34 @@ def _overrides(wishes: Wishes) -> "ctypes.Array[ctypes.Structure]":
         entry(override.pattern.pattern.encode(), override.kind.id) for override in wishes.overrides
     ]
     return (entry * (len(entries) + 1))(*entries)
+
+
+class _Lines(logging.Handler):
+    """Keeps what llama.cpp logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def plan_oracle(source: Path, file_type: FileType) -> dict[str, str]:
+    """Return name -> type of a dry run of llama_model_quantize without an importance matrix."""
+    llama, lines, log = library().llama, _Lines(), logging.getLogger("qwen3vl_edge.native")
+    params = llama.llama_model_quantize_default_params()
+    params.ftype, params.dry_run = file_type.code, True
+    log.addHandler(lines)
+    log.setLevel(logging.DEBUG)
+    try:
+        code = llama.llama_model_quantize(str(source).encode(), b"", ctypes.byref(params))
+    finally:
+        log.removeHandler(lines)
+        log.setLevel(logging.NOTSET)
+    assert code == 0
+    # "[1/46] NAME - [shape], type = f32, " and "size = 1.0 MiB -> 0.5 MiB (q4_K)", the latter only if quantized
+    found = re.findall(
+        r"\[ *\d+/ *\d+\] (\S+) +- \[[^]]*\], type = +f32, ?size =[^(\[]*(?:\((\w+)\))?", "".join(lines.lines)
+    )
+    return {name: (kind or "F32").upper() for name, kind in found}

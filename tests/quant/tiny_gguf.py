@@ -12,22 +12,23 @@ from numpy.typing import NDArray
 
 from qwen3vl_edge.quant import ModelTraits
 
-__all__ = ["TinyModel", "tiny_tensors", "write_gguf"]
+__all__ = ["Tensors", "TinyModel", "tiny_tensors", "write_gguf"]
 
 Tensors = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class TinyModel:
-    """Sizes of the model; rows of `odd` length are of ffn_down, all others of 256."""
+    """Sizes of the model; every matrix has `n_rows` rows, of `row` values but in ffn_down."""
 
     n_layers: int = 4
     n_heads: int = 8
     n_kv_heads: int = 2
     n_experts: int = 0
     tied: bool = True
+    row: int = 256
     down_row: int = 256
-    rows: int = 4
+    n_rows: int = 4
 
     @property
     def traits(self) -> ModelTraits:
@@ -35,7 +36,9 @@ class TinyModel:
 
     def __str__(self) -> str:
         kind = f"{self.n_experts}experts" if self.n_experts else "dense"
-        return f"{self.n_layers}layers-{kind}-gqa{self.n_heads // self.n_kv_heads}-{'tied' if self.tied else 'untied'}"
+        output = "tied" if self.tied else "untied"
+        rows = "" if self.row == self.down_row else f"-rows{self.row}and{self.down_row}"
+        return f"{self.n_layers}layers-{kind}-gqa{self.n_heads // self.n_kv_heads}-{output}{rows}"
 
 
 def tiny_tensors(model: TinyModel, seed: int = 0) -> Tensors:
@@ -45,24 +48,24 @@ def tiny_tensors(model: TinyModel, seed: int = 0) -> Tensors:
     def draw(*dims: int) -> NDArray[np.float32]:
         return rng.standard_normal(dims, dtype=np.float32) * np.float32(0.05)
 
-    tensors = {"token_embd.weight": draw(model.rows, 256)}
+    tensors = {"token_embd.weight": draw(model.n_rows, model.row)}
     for layer in reversed(range(model.n_layers)):
         prefix = f"blk.{layer}"
         for name in ("attn_norm", "ffn_norm"):
             tensors[f"{prefix}.{name}.weight"] = draw(256)
         for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            tensors[f"{prefix}.{name}.weight"] = draw(model.rows, 256)
+            tensors[f"{prefix}.{name}.weight"] = draw(model.n_rows, model.row)
         for name in ("attn_q_norm", "attn_k_norm"):
             tensors[f"{prefix}.{name}.weight"] = draw(32)
         stack, suffix = ((model.n_experts,), "_exps") if model.n_experts else ((), "")
         if model.n_experts:
-            tensors[f"{prefix}.ffn_gate_inp.weight"] = draw(model.n_experts, 256)
-        tensors[f"{prefix}.ffn_down{suffix}.weight"] = draw(*stack, model.rows, model.down_row)
+            tensors[f"{prefix}.ffn_gate_inp.weight"] = draw(model.n_experts, model.row)
+        tensors[f"{prefix}.ffn_down{suffix}.weight"] = draw(*stack, model.n_rows, model.down_row)
         for name in ("ffn_gate", "ffn_up"):
-            tensors[f"{prefix}.{name}{suffix}.weight"] = draw(*stack, model.rows, 256)
+            tensors[f"{prefix}.{name}{suffix}.weight"] = draw(*stack, model.n_rows, model.row)
     tensors["output_norm.weight"] = draw(256)
     if not model.tied:
-        tensors["output.weight"] = draw(model.rows, 256)
+        tensors["output.weight"] = draw(model.n_rows, model.row)
     return tensors
 
 
