@@ -22,6 +22,7 @@ from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.ggml_types import TYPES_BY_NAME, TensorType
 from qwen3vl_edge.hf_config import read_config
 from qwen3vl_edge.hf_defaults import PreprocessorDefaults
+from qwen3vl_edge.input_files import check_folder
 from qwen3vl_edge.manifest import Role
 from qwen3vl_edge.model_config import ModelConfig
 from qwen3vl_edge.safetensors_header import ITEM_BYTES
@@ -137,6 +138,8 @@ def plan_conversion(folder: Path, recipe: Recipe, *, from_config: bool = False) 
     """
     types = [known_type(name, MODEL_TYPES, "--type") for name in recipe.types]
     projector_type = known_type(recipe.projector_type, PROJECTOR_TYPES, "--projector-type")
+    if from_config:
+        check_folder(folder)
     checkpoint = None if from_config else Checkpoint.open(folder)
     config = read_config(folder)
     checkpoint = checkpoint or _implied_checkpoint(folder, config)

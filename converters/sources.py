@@ -110,7 +110,8 @@ def dequantize_fp8(
     n_rows, n_columns = stored.shape[-2:]
     rows = scales[..., (np.arange(n_rows) + first_row) // block[0], :]
     spread = np.repeat(rows, block[1], axis=-1)[..., :n_columns]
-    np.multiply(e4m3_values()[stored], spread, out=spread)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by name later
+        np.multiply(e4m3_values()[stored], spread, out=spread)
     return spread
 
 

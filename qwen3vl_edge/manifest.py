@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -123,6 +124,7 @@ class Manifest:
             os.fsync(file.fileno())
 
 
+@cache
 def current_versions() -> dict[str, str]:
     """Return the installed versions of this package and of the two that shape its output."""
     found = {}

@@ -127,4 +127,4 @@ def _of_vision(text: TextConfig, vision: VisionConfig) -> Iterator[tuple[str, st
     yield "vision_config: patch_size", f"makes pictures of more than {_MAX_IMAGE_SIDE_PX} px", fits
     yield taps, "names a layer twice", len(set(layers)) == len(layers)
     yield taps, f"names a layer from {vision.n_layers} on", all(i < vision.n_layers for i in layers)
-    yield taps, "is longer than the text model is deep", len(layers) <= text.n_layers
+    yield taps, "leaves no layer of the text model without one", len(layers) < text.n_layers

@@ -11,8 +11,8 @@ __all__ = ["GOLDEN_CASES", "MODEL_JOBS", "SHALLOW", "SHALLOW_MOE", "GoldenCase",
 
 MODEL_JOBS = ("bf16", "f16", "f32", "q8_0")
 
-SHALLOW = TinyShape(n_layers=2, vision_layers=3, deepstack=(0, 2))
-SHALLOW_MOE = replace(MOE, n_layers=2, vision_layers=3, deepstack=(0, 2))
+SHALLOW = TinyShape(n_layers=3, vision_layers=3, deepstack=(0, 2))
+SHALLOW_MOE = replace(MOE, n_layers=3, vision_layers=3, deepstack=(0, 2))
 
 
 @dataclass(frozen=True)

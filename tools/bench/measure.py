@@ -2,15 +2,25 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-__all__ = ["Measured", "in_turn", "run"]
+__all__ = ["Command", "Measured", "in_turn", "run"]
 
 _RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes on macOS, KiB on Linux
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run, and the folder that is emptied before: what it writes stays until the next run."""
+
+    arguments: Sequence[str]
+    output: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +31,10 @@ class Measured:
     peak_bytes: int
 
 
-def in_turn(commands: Mapping[str, Sequence[str]], n_rounds: int) -> dict[str, Measured]:
+def in_turn(commands: Mapping[str, Command], n_rounds: int) -> dict[str, Measured]:
     """Run all commands one after the other, `n_rounds` times.
+
+    The disk is flushed before each, so that none waits for what another has written.
 
     Raises:
         RuntimeError: A command failed.
@@ -30,25 +42,29 @@ def in_turn(commands: Mapping[str, Sequence[str]], n_rounds: int) -> dict[str, M
     found: dict[str, list[Measured]] = {name: [] for name in commands}
     for _ in range(n_rounds):
         for name, command in commands.items():
-            found[name].append(run(command))
+            if command.output:
+                shutil.rmtree(command.output, ignore_errors=True)
+                command.output.mkdir()
+            os.sync()
+            found[name].append(run(command.arguments))
     return {
         name: Measured(min(run.seconds for run in runs), max(run.peak_bytes for run in runs))
         for name, runs in found.items()
     }
 
 
-def run(command: Sequence[str]) -> Measured:
+def run(arguments: Sequence[str]) -> Measured:
     """Run a command once, its talk thrown away.
 
     Raises:
         RuntimeError: It failed.
     """
     started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         _, status, usage = os.wait4(process.pid, 0)  # the only call that tells a single child's memory
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"exit code {process.returncode}: {' '.join(command)}")
+        raise RuntimeError(f"exit code {process.returncode}: {' '.join(arguments)}")
     return Measured(time.perf_counter() - started, usage.ru_maxrss * _RSS_UNIT_BYTES)
 
 
