@@ -49,7 +49,7 @@ def _row(name: str, base: str, use: str, *, needs_imatrix: bool = False) -> File
     return FileType(name, TYPES_BY_NAME[base], use, needs_imatrix)
 
 
-# From most to fewest bits.
+# Roughly from most to fewest bits.
 _FILE_TYPES = (
     _row("F32", "F32", "exact; for tests and as a source"),
     _row("BF16", "BF16", "as published"),
@@ -66,7 +66,7 @@ _FILE_TYPES = (
     _row("IQ4_NL", "IQ4_NL", "like Q4_K_S, also for rows of 32"),
     _row("Q4_0", "Q4_0", "fastest on ARM and older CPUs"),
     _row("IQ4_XS", "IQ4_XS", "smallest with 4 bits"),
-    _row("MXFP4_MOE", "MXFP4", "experts in MXFP4, the rest in Q8_0"),
+    _row("MXFP4_MOE", "MXFP4", "for mixtures of experts: these in MXFP4, the rest in Q8_0"),
     _row("Q3_K_L", "Q3_K", "noticeable loss"),
     _row("Q3_K_M", "Q3_K", "noticeable loss, smaller"),
     _row("IQ3_M", "IQ3_S", "better than Q3_K_M at its size, slower on CPUs"),
@@ -75,21 +75,21 @@ _FILE_TYPES = (
     _row("IQ3_XS", "IQ3_S", "large loss", needs_imatrix=True),
     _row("IQ3_XXS", "IQ3_XXS", "large loss", needs_imatrix=True),
     _row("Q2_K", "Q2_K", "very large loss"),
-    _row("Q2_K_S", "Q2_K", "very large loss, smaller", needs_imatrix=True),
-    _row("IQ2_M", "IQ2_S", "very large loss", needs_imatrix=True),
-    _row("IQ2_S", "IQ2_XS", "very large loss", needs_imatrix=True),
-    _row("IQ2_XS", "IQ2_XS", "very large loss", needs_imatrix=True),
-    _row("IQ2_XXS", "IQ2_XXS", "to fit a very large model at all", needs_imatrix=True),
-    _row("Q2_0", "Q2_0", "for models trained for it only"),
-    _row("TQ2_0", "TQ2_0", "for models trained with ternary weights only"),
-    _row("TQ1_0", "TQ1_0", "for models trained with ternary weights only, smaller"),
-    _row("IQ1_M", "IQ1_M", "to fit a very large model at all", needs_imatrix=True),
-    _row("IQ1_S", "IQ1_S", "to fit a very large model at all", needs_imatrix=True),
-    _row("Q1_0", "Q1_0", "for models trained with binary weights only"),
+    _row("IQ2_M", "IQ2_S", "very large loss, slow on CPUs", needs_imatrix=True),
+    _row("Q2_K_S", "Q2_K", "very large loss, smaller than Q2_K", needs_imatrix=True),
+    _row("IQ2_S", "IQ2_XS", "very large loss, slow on CPUs", needs_imatrix=True),
+    _row("IQ2_XS", "IQ2_XS", "very large loss, slow on CPUs", needs_imatrix=True),
+    _row("Q2_0", "Q2_0", "only for models trained for it"),
+    _row("IQ2_XXS", "IQ2_XXS", "only to make a very large model fit", needs_imatrix=True),
+    _row("TQ2_0", "TQ2_0", "only for models trained with ternary weights"),
+    _row("IQ1_M", "IQ1_M", "only to make a very large model fit", needs_imatrix=True),
+    _row("TQ1_0", "TQ1_0", "only for models trained with ternary weights; smaller than TQ2_0"),
+    _row("IQ1_S", "IQ1_S", "only to make a very large model fit", needs_imatrix=True),
+    _row("Q1_0", "Q1_0", "only for models trained with binary weights"),
 )
 
 QUANTIZED_FILE_TYPES = {row.name: row for row in _FILE_TYPES}
-"""Every file type by its name, from most to fewest bits; the first ones are the unquantized ones."""
+"""Every file type by its name, roughly from most to fewest bits; the first three are not quantized."""
 
 ALIASES = {"Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}
 """Short names of file types, as llama-quantize has them."""

@@ -20,6 +20,7 @@ from itertools import groupby
 
 from jinja2 import Environment, TemplateError
 from jinja2.ext import loopcontrols
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from qwen3vl_edge.clips import Clip
@@ -33,6 +34,7 @@ _PICTURE_TRIPLE = "<|vision_start|><|image_pad|><|vision_end|>"
 # What a template of a foreign model can run into: this is its program, not ours.
 _TEMPLATE_FAULTS = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
 
+_LARGEST_FACTOR = 10_000
 _CLIP_TRIPLE = "<|vision_start|><|video_pad|><|vision_end|>"
 
 
@@ -202,9 +204,21 @@ def _any_of(tokens: Sequence[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, by_length)) or r"(?!)")
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """The sandbox without the two operators that fill memory or never end: no template needs them so large."""
+
+    intercepted_binops = frozenset(("*", "**"))
+
+    def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
+        counts = [value for value in (left, right) if isinstance(value, int | float)]
+        if operator == "**" or any(abs(count) > _LARGEST_FACTOR for count in counts):
+            raise TemplateError(f"{operator} of large numbers is not allowed in a chat template")
+        return super().call_binop(context, operator, left, right)
+
+
 def _environment() -> Environment:
     """Give the Jinja of transformers 5.23, ``utils/chat_template_utils.py``: sandboxed, same filters."""
-    environment = ImmutableSandboxedEnvironment(
+    environment = _Sandbox(
         trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
     )
     environment.filters["tojson"] = _to_json

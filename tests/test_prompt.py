@@ -117,6 +117,8 @@ def test_every_text_comes_back_whole(said: list[str]) -> None:
         ("{{ ''.__class__.__mro__ }}", "refuses"),
         ("{{ 'x' + messages[0]['content'] }}", "refuses.*concatenate"),
         ("{{ 1 / 0 }}", "refuses"),
+        ("{{ 9 ** 9 ** 9 }}", "of large numbers is not allowed"),
+        ("{{ 'x' * 1000000000 }}", "of large numbers is not allowed"),
     ],
 )
 def test_a_template_that_cannot_be_used_is_said(source: str, said: str) -> None:

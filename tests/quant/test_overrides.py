@@ -78,5 +78,7 @@ def test_file_with_faults(tmp_path: Path) -> None:
 def test_unmatched_overrides_are_mistakes() -> None:
     refuse_unmatched(TENSORS, [parse_type_override("ffn=Q4_K"), parse_type_override("blk=Q4_K")])
     idle = [parse_type_override(text + "=Q4_K") for text in ("ffn", "ffn_dwon", "attn_norm", "position")]
-    with pytest.raises(UsageError, match="'ffn_dwon'; 'attn_norm'; 'position': found in no .* like token_embd"):
+    with pytest.raises(
+        UsageError, match="'ffn_dwon'; 'attn_norm'; 'position': found in no .* like token_embd"
+    ):
         refuse_unmatched(TENSORS, idle)
