@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ROOMS := qwen3vl_edge converters quant cli
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-parity demo test check parity bench golden demo-model samples wheel clean
+.PHONY: help setup setup-parity demo test check check-types parity bench golden demo-model samples wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ check: setup ## Lint, types, layers: what CI checks beside the tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-types: setup ## Compare every file type with llama.cpp's quantizer (minutes)
+	$(BIN)/pytest -q -m types
 
 parity: setup-parity ## Compare with transformers and with llama.cpp's converter
 	$(BIN)/pytest -q -m parity

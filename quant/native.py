@@ -17,12 +17,12 @@ from qwen3vl_edge.paths import native_library
 
 __all__ = ["dequantize_rows", "quantize_rows", "relative_rms"]
 
-# Magnitudes from which a type overflows. The values of a block share scales in F16: the largest they can
-# give is 65504 · 127 · 32 (Q6_K). Squares of much larger ones overflow in float32, on which the searches
-# of IQ2 and IQ3 abort the process.
-_OVERFLOWS = {"F32": np.inf, "MXFP4": np.inf, "BF16": 3.39617752923046e38, "F16": 65520.0}
+# Magnitudes from which a type overflows: halves round to infinity, the scales of NVFP4 end at 448 · 6. Others
+# have scales in F16: the largest value they can give is 65504 · 127 · 32 (Q6_K). Squares of much larger ones
+# overflow in float32, on which the searches of IQ2 and IQ3 abort the process.
+_OVERFLOWS = {"F32": np.inf, "MXFP4": np.inf, "BF16": 3.39617752923046e38, "F16": 65520.0, "NVFP4": 448.0 * 6}
 _OVERFLOWS_IN_BLOCKS = 1e9
-# The searches compare squares of importance · value², summed over a block.
+# The searches compare squares of importance · value², summed over a block, in float32 too.
 _LARGEST_WEIGHTED_SQUARE = 1e16
 
 

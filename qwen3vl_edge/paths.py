@@ -46,7 +46,8 @@ def native_library(stem: str) -> Path:
     """
     folder = native_library_dir()
     names = {"win32": (f"{stem}.dll", f"lib{stem}.dll"), "darwin": (f"lib{stem}.dylib", f"lib{stem}.so")}
-    for name in names.get(sys.platform, (f"lib{stem}.so",)):
+    # on Linux the name that libllama itself loads comes first: the wheel holds copies, not links
+    for name in names.get(sys.platform, (f"lib{stem}.so.0", f"lib{stem}.so")):
         if (folder / name).is_file():
             return folder / name
     raise EngineError(f"{folder} holds no {stem} library; reinstall llama-cpp-python")

@@ -136,7 +136,8 @@ _Weights = dict[str, tuple[str, tuple[int, ...]]]
 
 
 def _weights(shape: TinyShape, *, tied: bool) -> _Weights:
-    return {name: ("BF16", dims) for name, dims in tensor_shapes(shape, tied=tied).items()}
+    """Give the tensors by name, in which order published files hold them: layer 10 before layer 2."""
+    return {name: ("BF16", dims) for name, dims in sorted(tensor_shapes(shape, tied=tied).items())}
 
 
 def _write_weights(folder: Path, weights: _Weights, *, seed: int | None) -> None:

@@ -11,7 +11,7 @@ import pytest
 from qwen3vl_edge.converters import MODEL_TYPES, PROJECTOR_TYPES, convert
 from tests.fp8 import Fp8
 from tests.parity.oracle import assert_same_file, run_oracle
-from tests.safetensors_files import Dtype, write_safetensors
+from tests.safetensors_files import Dtype, read_stored, write_safetensors, write_stored
 from tests.tiny_checkpoint import ExpertLayout, Spelling, TinyShape, tiny_tensors, write_tiny_checkpoint
 from tests.tiny_tokenizer import FIRST_ADDED_ID
 from tools.oracle import TOKENIZER
@@ -43,7 +43,11 @@ tags:
 
 @dataclass(frozen=True)
 class Case:
-    """A checkpoint, and what is made of it; `strange_up_to` is the largest of its strange values."""
+    """A checkpoint, and what is made of it.
+
+    `strange_up_to` is the largest of its strange values; `by_dtype`: the file holds its tensors in the
+    order in which the safetensors library writes them.
+    """
 
     name: str
     tied: bool
@@ -56,6 +60,7 @@ class Case:
     shape: TinyShape = SHAPE
     expert_layout: ExpertLayout = "4.57"
     fp8: Fp8 | None = None
+    by_dtype: bool = False
     jobs: tuple[str, ...] = (*TYPES, *PROJECTOR_JOBS)
 
     @property
@@ -89,7 +94,7 @@ CASES = (
     ),
     Case("moe", tied=False, spelling="4.57", dtype="BF16", sharded=True, shape=MOE),
     Case("separate", tied=False, spelling="4.57", dtype="F32", shape=MOE, expert_layout="separate"),
-    Case("fp8", tied=True, spelling="4.57", dtype="BF16", fp8=Fp8((32, 48), "F32")),
+    Case("fp8", tied=True, spelling="4.57", dtype="BF16", fp8=Fp8((32, 48), "F32"), by_dtype=True),
     Case("moe-fp8", tied=False, spelling="4.57", dtype="BF16", shape=MOE, fp8=Fp8((48, 32), "BF16")),
     Case(
         "separate-fp8",
@@ -141,6 +146,10 @@ def _write(case: Case, folder: Path) -> Path:
     if case.strange_up_to:
         tensors = _strange_tensors(case.strange_up_to, tied=case.tied)
         write_safetensors(folder / "model.safetensors", tensors, case.dtype)
+    if case.by_dtype:
+        tensors_by_name = read_stored(folder / "model.safetensors")
+        in_order = sorted(tensors_by_name.items(), key=lambda item: (-item[1].values.itemsize, item[0]))
+        write_stored(folder / "model.safetensors", dict(in_order))
     _set_rms_norm_eps(folder / "config.json", case.rms_norm_eps)
     return folder
 

@@ -13,7 +13,8 @@ from tests.tiny_checkpoint import MOE, TinyShape, write_tiny_checkpoint
 pytestmark = pytest.mark.parity
 
 
-@pytest.mark.parametrize("size", ["300000", "2M"])
+# 334848: in BF16 the dense one's first three tensors fill a part to the last byte
+@pytest.mark.parametrize("size", ["334848", "2M"])
 @pytest.mark.parametrize("kind", ["bf16", "q8_0"])
 @pytest.mark.parametrize("shape", [TinyShape(), MOE], ids=["dense", "moe"])
 def test_parts_are_the_same(shape: TinyShape, kind: str, size: str, tmp_path: Path) -> None:

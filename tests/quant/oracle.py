@@ -94,7 +94,7 @@ def plan_oracle(source: Path, file_type: FileType) -> dict[str, str]:
         log.removeHandler(lines)
         log.setLevel(logging.NOTSET)
     assert code == 0
-    # "[1/46] NAME - [shape], type = f32, " and "size = 1.0 MiB -> 0.5 MiB (q4_K)", the latter only if quantized
+    # "[1/46] NAME - [shape], type = f32, " and "size = 1.0 MiB -> 0.5 MiB (q4_K)"; no type if it is kept
     found = re.findall(
         r"\[ *\d+/ *\d+\] (\S+) +- \[[^]]*\], type = +f32, ?size =[^(\[]*(?:\((\w+)\))?", "".join(lines.lines)
     )

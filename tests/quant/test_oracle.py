@@ -20,7 +20,7 @@ FEW = [
     TinyModel(40, n_kv_heads=2, tied=False),
     TinyModel(40, n_kv_heads=4),
     TinyModel(8, n_kv_heads=4, n_experts=8, tied=False),
-    TinyModel(16, n_kv_heads=4, n_experts=11),
+    TinyModel(16, n_kv_heads=4, n_experts=5),
 ]
 ODD = [
     TinyModel(row=288, down_row=256, tied=False),

@@ -139,7 +139,8 @@ def test_find_file_type_refuses(given: str, message: str) -> None:
 def test_planning_does_not_load_llama_cpp() -> None:
     code = (
         "import ctypes; ctypes.CDLL = None; import sys; import qwen3vl_edge.quant as q; "
-        "q.choose_types([('blk.0.attn_v.weight', (256, 256), q.TENSOR_TYPES['F32'])], q.find_file_type('Q4_K_M'), "
-        "q.ModelTraits(1, 8, 2), has_imatrix=False); assert 'llama_cpp' not in sys.modules"
+        "tensors = [('blk.0.attn_v.weight', (256, 256), q.TENSOR_TYPES['F32'])]; "
+        "q.choose_types(tensors, q.find_file_type('Q4_K_M'), q.ModelTraits(1, 8, 2), has_imatrix=False); "
+        "assert 'llama_cpp' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

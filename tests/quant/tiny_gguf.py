@@ -28,7 +28,7 @@ class TinyModel:
     tied: bool = True
     row: int = 256
     down_row: int = 256
-    n_rows: int = 4
+    n_rows: int = 2
 
     @property
     def traits(self) -> ModelTraits:

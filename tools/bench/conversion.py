@@ -11,7 +11,6 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tests.converters.listing import read_listing
 from tools.bench.measure import Command, in_turn
 from tools.bench.report import report
 from tools.oracle import CONVERT_SCRIPT, ROOT
@@ -93,10 +92,16 @@ def _convert(source: Path, out: Path, *options: str) -> Command:
 def _compare(ours: Path, theirs: Path) -> None:
     """End unless the tensors are the same, with their order; in a child, whose memory goes with it."""
     with ProcessPoolExecutor(1) as child:
-        found, expected = (list(item.tensors.items()) for item in child.map(read_listing, (ours, theirs)))
+        found, expected = child.map(_tensors, (ours, theirs))
     if found != expected:
         sys.exit(f"{ours.name}: the tensors are not those of {theirs.name}")
     print(f"  {ours.name}: {len(found)} tensors as theirs, to the byte")
+
+
+def _tensors(path: Path) -> list[tuple[str, str]]:
+    from tests.converters.listing import read_listing
+
+    return list(read_listing(path).tensors.items())
 
 
 if __name__ == "__main__":
