@@ -94,17 +94,13 @@ def convert(
     qwen3vl-edge convert Qwen3-VL-30B-A3B-Instruct-FP8 --split-max-size 4G --set general.tags=mine,edge
     """
     from qwen3vl_edge.cli import plan_view, view
-    from qwen3vl_edge.converters import (
-        Recipe,
-        find_needs,
-        parse_override,
-        parse_size,
-        plan_conversion,
-        run_plan,
-    )
+    from qwen3vl_edge.converters import Recipe, parse_override, plan_conversion
     from qwen3vl_edge.demo import DEMO_NAME
     from qwen3vl_edge.errors import EdgeError
+    from qwen3vl_edge.quant.encode import QuantEncoder
     from qwen3vl_edge.runtime.threads import default_threads
+    from qwen3vl_edge.writing import find_needs, run_plan
+    from qwen3vl_edge.writing.split import parse_size
 
     progress, n_threads = view.progress(), threads or default_threads()
     overrides = tuple(parse_override(item) for item in set or ())
@@ -126,7 +122,9 @@ def convert(
         if needs.problem:
             raise EdgeError(needs.problem)
         return
-    manifest = run_plan(plan, out, overwrite=overwrite, n_threads=n_threads, progress=progress)
+    manifest = run_plan(
+        plan, out, QuantEncoder(), overwrite=overwrite, n_threads=n_threads, progress=progress
+    )
     _report(out, manifest, verify=verify, json=json, progress=progress)
 
 

@@ -11,14 +11,14 @@ from rich.filesize import decimal as in_bytes
 from rich.table import Table
 
 from qwen3vl_edge.cli.view import print_json
-from qwen3vl_edge.converters import ConversionPlan, Needs, PlannedFile, PlannedTensor
+from qwen3vl_edge.writing import DraftTensor, Needs, PlannedFile, WritePlan
 
 __all__ = ["plan_json", "show_plan"]
 
 _LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
-def show_plan(plan: ConversionPlan, out: Path, needs: Needs) -> None:
+def show_plan(plan: WritePlan, out: Path, needs: Needs) -> None:
     """Print files, tensors (layers of a kind together), and what the machine must have."""
     console = Console()
     console.print(f"{plan.name} → {out}", highlight=False, markup=False)
@@ -31,7 +31,7 @@ def show_plan(plan: ConversionPlan, out: Path, needs: Needs) -> None:
     console.print(_needs(needs))
 
 
-def plan_json(plan: ConversionPlan, out: Path, needs: Needs) -> None:
+def plan_json(plan: WritePlan, out: Path, needs: Needs) -> None:
     """Print all of the plan, each tensor by itself."""
     files = [
         {
@@ -41,7 +41,7 @@ def plan_json(plan: ConversionPlan, out: Path, needs: Needs) -> None:
             "size_bytes": file.n_bytes,
             "tensors": [
                 {"name": item.name, "shape": item.shape, "type": item.kind.name, "size_bytes": item.nbytes}
-                for item in file.tensors
+                for item in (tensor.draft for tensor in file.tensors)
             ],
         }
         for file in plan.files
@@ -80,14 +80,12 @@ def _tensors(files: Sequence[PlannedFile]) -> Table:
     return table
 
 
-def _alike(files: Sequence[PlannedFile]) -> Iterator[tuple[str, list[PlannedTensor]]]:
+def _alike(files: Sequence[PlannedFile]) -> Iterator[tuple[str, list[DraftTensor]]]:
     """Put the tensors together that differ in nothing but the number of their layer, largest first."""
-    found: dict[tuple[str, tuple[int, ...], str], list[PlannedTensor]] = {}
-    for file in files:
-        for tensor in file.tensors:
-            found.setdefault((_LAYER.sub("*", tensor.name), tensor.shape, tensor.kind.name), []).append(
-                tensor
-            )
+    found: dict[tuple[str, tuple[int, ...], str], list[DraftTensor]] = {}
+    for tensor in (planned.draft for file in files for planned in file.tensors):
+        alike = (_LAYER.sub("*", tensor.name), tensor.shape, tensor.kind.name)
+        found.setdefault(alike, []).append(tensor)
     kinds = sorted(found.items(), key=lambda item: -len(item[1]) * prod(item[0][1]))
     for (pattern, _, _), same in kinds:
         yield pattern if len(same) > 1 else same[0].name, same

@@ -12,7 +12,6 @@ from typing import Literal
 
 from gguf import Metadata, size_label
 
-from qwen3vl_edge.converters.gguf_header import KeyValue, array
 from qwen3vl_edge.converters.model_card import read_card, text_fault, texts
 from qwen3vl_edge.converters.origin import Origin
 from qwen3vl_edge.errors import CheckpointError, UsageError
@@ -20,6 +19,7 @@ from qwen3vl_edge.gguf_format import Scalar, ValueType
 from qwen3vl_edge.hf_defaults import SamplingDefaults
 from qwen3vl_edge.json_fields import read_object
 from qwen3vl_edge.manifest import current_versions
+from qwen3vl_edge.writing.gguf_header import KeyValue, array
 
 __all__ = ["AUTHORSHIP", "GeneralMetadata"]
 

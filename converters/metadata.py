@@ -6,11 +6,11 @@ Keys and types as llama.cpp's converter writes them (conversion/base.py, convers
 
 from collections.abc import Iterator, Sequence
 
-from qwen3vl_edge.converters.gguf_header import KeyValue, array
 from qwen3vl_edge.converters.vocab import SpecialKind, Vocab
 from qwen3vl_edge.gguf_format import Scalar, ValueType
 from qwen3vl_edge.hf_defaults import PreprocessorDefaults
 from qwen3vl_edge.model_config import ModelConfig, MoEConfig
+from qwen3vl_edge.writing.gguf_header import KeyValue, array
 
 __all__ = ["model_metadata", "projector_metadata"]
 

@@ -1,4 +1,4 @@
-"""What a tensor of the GGUF file is made from: tensors of the checkpoint, and the part of them it takes."""
+"""What tensors of a GGUF file are made from: one tensor of a checkpoint, or several, FP8 dequantized."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,27 +9,11 @@ from numpy.typing import NDArray
 
 from qwen3vl_edge.checkpoint import Stored, TensorRef, to_float32
 
-__all__ = ["Cut", "Source", "dequantize_fp8", "e4m3_values"]
+__all__ = ["CheckpointSource", "dequantize_fp8", "e4m3_values"]
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """Which part of the source's values a tensor takes: an index, then the last two axes swapped or not.
-
-    The first axis is never cut, so that a block of the source's rows gives a block of the tensor's.
-    """
-
-    index: tuple[int | slice, ...] = ()
-    transposed: bool = False
-
-    def of(self, values: Stored) -> Stored:
-        """Take the part, contiguous; without a cut, `values` themselves."""
-        part = values[(slice(None), *self.index)]
-        return np.ascontiguousarray(part.swapaxes(-1, -2) if self.transposed else part)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
+class CheckpointSource:
     """One tensor of the checkpoint, or where `stacked` one for each expert, along a new first axis.
 
     `scales` are there for FP8 tensors only, one for each of `refs`: a scale for each block of

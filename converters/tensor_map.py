@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from qwen3vl_edge.checkpoint import Checkpoint, TensorRef
 from qwen3vl_edge.converters.expert_layout import expert_layout
-from qwen3vl_edge.converters.sources import Cut, Source
+from qwen3vl_edge.converters.sources import CheckpointSource
 from qwen3vl_edge.converters.tensor_rules import (
     DENSE_RULES,
     EXPERT_RULES,
@@ -20,6 +20,7 @@ from qwen3vl_edge.converters.tensor_rules import (
 )
 from qwen3vl_edge.errors import CheckpointError, join_problems
 from qwen3vl_edge.model_config import ModelConfig
+from qwen3vl_edge.writing.source import Cut
 
 __all__ = ["Mapped", "expected_tensors", "map_tensors"]
 
@@ -30,7 +31,7 @@ class Mapped:
 
     target: str
     shape: tuple[int, ...]
-    source: Source
+    source: CheckpointSource
     cut: Cut
 
 
@@ -173,7 +174,7 @@ class _Assignment:
                 mapped.append(Mapped(item.target, shape, source, cut))
         return sorted(mapped, key=lambda item: (item.source.refs[0].path.name, item.source.refs[0].offset))
 
-    def _source(self, item: _Expected) -> Source | None:
+    def _source(self, item: _Expected) -> CheckpointSource | None:
         self.known.update(item.sources)
         refs = [self._ref(name, item.shape, optional=item.optional) for name in item.sources]
         sound = tuple(ref for ref in refs if ref is not None)
@@ -183,7 +184,7 @@ class _Assignment:
             self._problems.append(f"the experts of {item.sources[0]!r} are not all of one dtype")
             return None
         if sound[0].dtype != _FP8:
-            return Source(sound, item.stacked)
+            return CheckpointSource(sound, item.stacked)
         return self._scaled(sound, item)
 
     def _ref(self, name: str, shape: tuple[int, ...], *, optional: bool = False) -> TensorRef | None:
@@ -202,7 +203,7 @@ class _Assignment:
         self._problems.append(f"{ref.name!r} {fault}")
         return None
 
-    def _scaled(self, refs: tuple[TensorRef, ...], item: _Expected) -> Source | None:
+    def _scaled(self, refs: tuple[TensorRef, ...], item: _Expected) -> CheckpointSource | None:
         """Find the scales of FP8 tensors, shaped like the tensors' blocks."""
         block = self._fp8_block or (1, 1)
         *outer, rows, columns = refs[0].shape
@@ -211,7 +212,7 @@ class _Assignment:
         self.known.update(names)
         scales = [self._scale(name, shape) for name in names]
         sound = tuple(scale for scale in scales if scale is not None)
-        return Source(refs, item.stacked, sound, block) if len(sound) == len(refs) else None
+        return CheckpointSource(refs, item.stacked, sound, block) if len(sound) == len(refs) else None
 
     def _scale(self, name: str, shape: tuple[int, ...]) -> TensorRef | None:
         ref = self._ref(name, shape)

@@ -5,11 +5,7 @@ Source: ModelBase.prepare_tensors and MmprojModel.tensor_force_quant in conversi
 
 from qwen3vl_edge.ggml_types import TYPES_BY_NAME, TensorType
 
-__all__ = ["MODEL_TYPES", "PROJECTOR_TYPES", "choose_type"]
-
-# name on the command line -> general.file_type; tensors that no rule below protects are of that type
-MODEL_TYPES = {"bf16": 32, "f16": 1, "f32": 0, "Q8_0": 7}
-PROJECTOR_TYPES = {"f16": 1, "bf16": 32, "f32": 0}
+__all__ = ["choose_type"]
 
 _ALWAYS_F32 = ("v.position_embd.weight",)
 _ROUTER = ".ffn_gate_inp.weight"

@@ -205,7 +205,7 @@ def _any_of(tokens: Sequence[str]) -> re.Pattern[str]:
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
-    """The sandbox without the two operators that fill memory or never end: no template needs them so large."""
+    """The sandbox without two operators that fill memory or never end; no template needs them so large."""
 
     intercepted_binops = frozenset(("*", "**"))
 
@@ -218,9 +218,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
 def _environment() -> Environment:
     """Give the Jinja of transformers 5.23, ``utils/chat_template_utils.py``: sandboxed, same filters."""
-    environment = _Sandbox(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
-    )
+    environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = lambda fmt: datetime.now().astimezone().strftime(fmt)

@@ -146,7 +146,12 @@ def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
         ("vision_config", "num_position_embeddings", 99, "is not a square number"),
         ("vision_config", "deepstack_visual_indexes", [0, 0], "names a layer twice"),
         ("vision_config", "deepstack_visual_indexes", [0, 5], "names a layer from 5 on"),
-        ("vision_config", "deepstack_visual_indexes", [0, 1, 2, 3, 4], "leaves no layer of the text model without"),
+        (
+            "vision_config",
+            "deepstack_visual_indexes",
+            [0, 1, 2, 3, 4],
+            "leaves no layer of the text model without",
+        ),
         ("text_config", "rms_norm_eps", 0.2, r"outside 1e-12\.\.0\.1"),
         ("text_config", "rope_theta", 1e13, r"outside 1\.\.1e\+12"),
         ("text_config", "max_position_embeddings", 1 << 25, "outside 1"),

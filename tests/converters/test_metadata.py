@@ -7,14 +7,14 @@ import pytest
 from gguf import GGUFWriter, size_label
 
 from qwen3vl_edge.converters.general_metadata import GeneralMetadata
-from qwen3vl_edge.converters.origin import Origin
-from qwen3vl_edge.converters.gguf_header import KeyValue
 from qwen3vl_edge.converters.metadata import model_metadata
+from qwen3vl_edge.converters.origin import Origin
 from qwen3vl_edge.converters.vocab import Vocab
 from qwen3vl_edge.errors import CheckpointError, UsageError
 from qwen3vl_edge.gguf_format import Scalar
 from qwen3vl_edge.hf_config import read_config
 from qwen3vl_edge.manifest import current_versions
+from qwen3vl_edge.writing.gguf_header import KeyValue
 from tests.converters.differences import HUB_DIFFERENCES, MODEL_DIFFERENCES, PROJECTOR_DIFFERENCES
 from tests.converters.spoil import edit_json
 from tests.tiny_checkpoint import MOE, write_tiny_checkpoint

@@ -1,9 +1,9 @@
 import pytest
 
-from qwen3vl_edge.converters.gguf_header import KeyValue, array, encode_header
 from qwen3vl_edge.converters.overrides import Override, apply_overrides, parse_override
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.gguf_format import Scalar, ValueType
+from qwen3vl_edge.writing.gguf_header import KeyValue, array, encode_header
 
 _BIG = 2**64 - 1
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from qwen3vl_edge.checkpoint import Checkpoint, TensorRef
-from qwen3vl_edge.converters.sources import Cut, Source, dequantize_fp8, e4m3_values
+from qwen3vl_edge.converters.sources import CheckpointSource, dequantize_fp8, e4m3_values
+from qwen3vl_edge.writing.source import Cut
 from tests.safetensors_files import Stored, write_stored
 
 RNG = np.random.default_rng(8)
@@ -58,7 +59,7 @@ def test_any_range_of_fp8_rows_is_that_of_the_whole(tmp_path: Path, shape: tuple
     block, codes = (4, 5), RNG.integers(0, 127, shape, dtype=np.uint8)
     scales = RNG.random((*shape[:-2], 3, 3), dtype=np.float32)
     scale, weight = stored(tmp_path, {"s": Stored("F32", scales), "w": Stored("F8_E4M3", codes)})
-    source = Source((weight,), scales=(scale,), fp8_block=block)
+    source = CheckpointSource((weight,), scales=(scale,), fp8_block=block)
     whole = by_definition(codes, scales, block)
     assert (source.shape, source.dtype) == (shape, "F32")
     for start in range(shape[0]):
@@ -69,12 +70,12 @@ def test_any_range_of_fp8_rows_is_that_of_the_whole(tmp_path: Path, shape: tuple
 def test_experts_are_stacked_one_by_one(tmp_path: Path) -> None:
     values = RNG.random((4, 5, 6), dtype=np.float32)
     refs = stored(tmp_path, {f"e{i}": Stored("F32", values[i]) for i in range(4)})
-    source = Source(refs, stacked=True)
+    source = CheckpointSource(refs, stacked=True)
     assert (source.shape, source.nbytes) == ((4, 5, 6), values.nbytes)
     assert list(source.ranges(1)) == [(0, 1), (1, 2), (2, 3), (3, 4)]
     assert list(source.ranges(2 * 5 * 6 * 4)) == [(0, 2), (2, 4)]
     np.testing.assert_array_equal(source.read(1, 3), values[1:3])
-    single = Source(refs[:1], stacked=True)
+    single = CheckpointSource(refs[:1], stacked=True)
     assert single.shape == (1, 5, 6)
     np.testing.assert_array_equal(single.read(0, 1), values[:1])
 

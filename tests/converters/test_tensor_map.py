@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from qwen3vl_edge.checkpoint import Checkpoint
-from qwen3vl_edge.converters.sources import Cut
 from qwen3vl_edge.converters.tensor_map import Mapped, map_tensors
 from qwen3vl_edge.converters.tensor_rules import (
     DENSE_RULES,
@@ -14,6 +13,7 @@ from qwen3vl_edge.converters.tensor_rules import (
 )
 from qwen3vl_edge.errors import CheckpointError
 from qwen3vl_edge.hf_config import read_config
+from qwen3vl_edge.writing.source import Cut
 from tests.converters.spoil import edit_json, rename_tensors, reshape_tensor
 from tests.tiny_checkpoint import TinyShape, tiny_tensors, write_tiny_checkpoint
 

@@ -3,7 +3,7 @@ from functools import partial
 
 import pytest
 
-from qwen3vl_edge.converters.in_order import Job, in_order
+from qwen3vl_edge.writing.in_order import Job, in_order
 
 
 def test_results_come_in_order_whatever_ends_first() -> None:

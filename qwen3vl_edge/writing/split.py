@@ -6,9 +6,9 @@ Source: GGUFWriter.add_tensor_info and add_shard_kv_data in gguf-py/gguf/gguf_wr
 import re
 from collections.abc import Sequence
 
-from qwen3vl_edge.converters.gguf_header import KeyValue
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.gguf_format import ValueType
+from qwen3vl_edge.writing.gguf_header import KeyValue
 
 __all__ = ["parse_size", "split_indices", "split_metadata"]
 

@@ -1,4 +1,4 @@
-"""Bit patterns written down by hand, and gguf's own quantizer as a second opinion."""
+"""Casts by bit patterns written down by hand, and gguf's own quantizer as a second opinion."""
 
 import gguf
 import numpy as np
@@ -6,8 +6,10 @@ import pytest
 from numpy.typing import NDArray
 
 from qwen3vl_edge.checkpoint import to_float32
-from qwen3vl_edge.converters.tensor_types import choose_type
-from qwen3vl_edge.converters.transforms import convert_values, largest_magnitude
+from qwen3vl_edge.ggml_types import TYPES_BY_NAME
+from qwen3vl_edge.quant.encode import QuantEncoder
+from qwen3vl_edge.writing.planned import DraftTensor
+from qwen3vl_edge.writing.source import Cut
 
 # float32 bits -> bfloat16 bits: nearest even
 TO_BF16 = [
@@ -32,6 +34,12 @@ TO_F16 = [
     (1.0009765625, 0x3C01),
     (1.00048828125, 0x3C00),
 ]
+
+
+def convert_values(values: NDArray, dtype: str, targets: list[str]) -> list[NDArray[np.uint8]]:
+    """Encode a whole tensor in each of `targets`."""
+    drafts = [DraftTensor("t", values.shape, TYPES_BY_NAME[kind], None, Cut()) for kind in targets]  # type: ignore[arg-type]
+    return [np.frombuffer(data, np.uint8) for data in QuantEncoder().encode(values, dtype, drafts, 0)]
 
 
 def f32(bits: list[int]) -> NDArray[np.float32]:
@@ -77,45 +85,3 @@ def test_several_types_at_once() -> None:
     targets = ["F16", "F32", "Q8_0", "F32"]
     found = [block.tobytes() for block in convert_values(values, "F32", targets)]
     assert found == [convert_values(values, "F32", [target])[0].tobytes() for target in targets]
-
-
-@pytest.mark.parametrize(
-    ("dtype", "bits", "expected"),
-    [
-        ("BF16", [0x3F80, 0xC000, 0x0001], 2.0),
-        ("BF16", [0x3F80, 0xFF80], np.inf),
-        ("BF16", [0x7F80, 0xFFC1], np.nan),
-        ("F16", [0x3C00, 0xC000], 2.0),
-        ("F16", [0xFC00, 0x3C00], np.inf),
-        ("F16", [0x7C00, 0x7C01], np.nan),
-        ("F32", [0x3F800000, 0xC0000000], 2.0),
-        ("F32", [0xFF800000, 0x3F800000], np.inf),
-        ("F32", [0xFF800000, 0xFF800001], np.nan),
-    ],
-)
-def test_largest_magnitude(dtype: str, bits: list[int], expected: float) -> None:
-    raw = np.array(bits, dtype=np.uint32 if dtype == "F32" else np.uint16)
-    stored = raw.view({"F32": np.float32, "F16": np.float16, "BF16": np.uint16}[dtype])
-    np.testing.assert_equal(largest_magnitude(stored, dtype), expected)
-
-
-@pytest.mark.parametrize(
-    ("name", "shape", "wanted", "expected"),
-    [
-        ("blk.0.attn_q.weight", (64, 64), "Q8_0", "Q8_0"),
-        ("blk.0.attn_output.weight", (64, 48), "Q8_0", "F16"),
-        ("blk.0.attn_norm.weight", (64,), "BF16", "F32"),
-        ("token_embd.weight", (300, 64), "Q8_0", "Q8_0"),
-        ("v.position_embd.weight", (100, 64), "F16", "F32"),
-        ("v.patch_embd.weight", (8, 3, 16, 16), "F16", "F16"),
-        ("v.patch_embd.weight.1", (8, 3, 16, 16), "F16", "F16"),
-        ("v.patch_embd.weight", (8, 3, 16, 16), "BF16", "F32"),
-        ("v.patch_embd.weight.1", (8, 3, 16, 16), "BF16", "F32"),
-        ("blk.3.ffn_gate_inp.weight", (6, 64), "Q8_0", "F32"),
-        ("blk.3.ffn_gate_exps.weight", (6, 32, 64), "Q8_0", "Q8_0"),
-        ("v.patch_embd.bias", (8,), "F16", "F32"),
-        ("mm.0.weight", (64, 64), "BF16", "BF16"),
-    ],
-)
-def test_types(name: str, shape: tuple[int, ...], wanted: str, expected: str) -> None:
-    assert choose_type(name, shape, wanted).name == expected

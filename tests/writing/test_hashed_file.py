@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from qwen3vl_edge.converters.hashed_file import HashedFile
+from qwen3vl_edge.writing.hashed_file import HashedFile
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 2, 1), (3, 2, 1, 0), (0, 2, 3, 1)])

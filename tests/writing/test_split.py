@@ -1,8 +1,8 @@
 import pytest
 
-from qwen3vl_edge.converters.split import parse_size, split_indices
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.split_names import PartName, parse_part_name, part_name
+from qwen3vl_edge.writing.split import parse_size, split_indices
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
-"""What a conversion takes of the machine, and whether it is there."""
+"""What writing a plan takes of the machine, and whether it is there."""
 
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from qwen3vl_edge.converters.plan import ConversionPlan
-from qwen3vl_edge.converters.write import peak_bytes
 from qwen3vl_edge.runtime.memory import available_bytes
+from qwen3vl_edge.writing.planned import WritePlan
+from qwen3vl_edge.writing.write import peak_bytes
 
 __all__ = ["Needs", "find_needs"]
 
@@ -40,7 +40,7 @@ class Needs:
         return None
 
 
-def find_needs(plan: ConversionPlan, out_dir: Path, n_threads: int) -> Needs:
+def find_needs(plan: WritePlan, out_dir: Path, n_threads: int) -> Needs:
     """Ask the machine; `out_dir` need not exist."""
     whole = out_dir.resolve()
     disk = next(folder for folder in (whole, *whole.parents) if folder.is_dir())

@@ -1,4 +1,4 @@
-"""All files of a conversion appear at once, under a lock of their folder, or none does."""
+"""All files of a bundle appear at once, under a lock of their folder, or none does."""
 
 import os
 import re

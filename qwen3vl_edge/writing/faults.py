@@ -6,12 +6,22 @@ from threading import Lock
 import numpy as np
 
 from qwen3vl_edge.checkpoint import Stored, to_float32
-from qwen3vl_edge.converters.sources import Source
-from qwen3vl_edge.converters.transforms import LARGEST, largest_magnitude
 from qwen3vl_edge.errors import CheckpointError, join_problems
 from qwen3vl_edge.ggml_types import TensorType
+from qwen3vl_edge.writing.source import Source
 
-__all__ = ["Faults"]
+__all__ = ["Faults", "largest_magnitude"]
+
+# Magnitudes from which a type overflows: those that round to infinity. Blocks share scales in F16, the
+# largest that they can give is 65504 · 127 · 32 (Q6_K); searches among larger values abort the process.
+_OVERFLOWS = {
+    "F32": np.inf,
+    "MXFP4": np.inf,
+    "BF16": 3.39617752923046e38,
+    "F16": 65520.0,
+    "Q8_0": 127 * 65520.0,
+}
+_OVERFLOWS_IN_BLOCKS = 1e9
 
 
 class Faults:
@@ -31,7 +41,7 @@ class Faults:
         if not np.isfinite(largest):
             self._note_not_finite(source.name, to_float32(stored, source.dtype))
         for kind in {kind.name for kind in kinds}:
-            if np.isfinite(largest) and largest >= LARGEST.get(kind, np.inf):
+            if np.isfinite(largest) and largest >= _OVERFLOWS.get(kind, _OVERFLOWS_IN_BLOCKS):
                 with self._lock:
                     known = self._too_large.get((source.name, kind), 0.0)
                     self._too_large[source.name, kind] = max(known, largest)
@@ -61,3 +71,13 @@ class Faults:
         with self._lock:
             before = self._not_finite.get(name, (0, 0))
             self._not_finite[name] = (before[0] + n_nan, before[1] + n_infinite)
+
+
+def largest_magnitude(stored: Stored, dtype: str) -> float:
+    """Return the largest absolute value of `stored`, infinity or NaN if there is one among them."""
+    # the bits of floats without their sign are in the order of their magnitudes, NaN last
+    if dtype == "F32":
+        largest = np.max(stored.view(np.uint32) & np.uint32(0x7FFFFFFF))
+        return float(largest.view(np.float32))
+    largest = np.max(stored.view(np.uint16) & np.uint16(0x7FFF))
+    return float(to_float32(np.array([largest.view(stored.dtype)]), dtype)[0])

@@ -1,4 +1,4 @@
-"""Writes planned GGUF files in one pass over the checkpoint: read, cut, convert, write, forget.
+"""Writes planned GGUF files in one pass over their sources: read, cut, encode, write, forget.
 
 Blocks of rows are read and converted by several threads and written by one, in order.
 """
@@ -11,15 +11,15 @@ from itertools import groupby
 from math import prod
 from pathlib import Path
 
-from qwen3vl_edge.converters.faults import Faults
-from qwen3vl_edge.converters.gguf_header import padding
-from qwen3vl_edge.converters.hashed_file import HashedFile
-from qwen3vl_edge.converters.in_order import Job, in_order
-from qwen3vl_edge.converters.plan import PlannedFile, PlannedTensor
-from qwen3vl_edge.converters.sources import Source
-from qwen3vl_edge.converters.transforms import convert_values
 from qwen3vl_edge.errors import EdgeError
 from qwen3vl_edge.progress import Task
+from qwen3vl_edge.writing.encoder import Encoder
+from qwen3vl_edge.writing.faults import Faults
+from qwen3vl_edge.writing.gguf_header import padding
+from qwen3vl_edge.writing.hashed_file import HashedFile
+from qwen3vl_edge.writing.in_order import Job, in_order
+from qwen3vl_edge.writing.planned import PlannedFile, PlannedTensor
+from qwen3vl_edge.writing.source import Source
 
 __all__ = ["Written", "peak_bytes", "write_files"]
 
@@ -57,9 +57,9 @@ class _Piece:
 
 
 def write_files(
-    files: Sequence[PlannedFile], paths: Sequence[Path], n_threads: int, task: Task
+    files: Sequence[PlannedFile], paths: Sequence[Path], encoder: Encoder, n_threads: int, task: Task
 ) -> list[Written]:
-    """Write `files` to `paths` and flush them to the disk; each tensor of the checkpoint is read once.
+    """Write `files` to `paths` and flush them to the disk; each source is read once.
 
     Raises:
         CheckpointError: values that are not finite or that a type cannot hold, with the names of the
@@ -72,7 +72,9 @@ def write_files(
         for sink, file in zip(sinks, files, strict=True):
             sink.write(0, memoryview(file.header))
             task.advance(len(file.header))
-        for pieces in in_order(_jobs(files, faults), n_threads, _BUDGET_BYTES_PER_THREAD * n_threads):
+        for pieces in in_order(
+            _jobs(files, encoder, faults), n_threads, _BUDGET_BYTES_PER_THREAD * n_threads
+        ):
             for piece in pieces:
                 sinks[piece.file].write(piece.position, piece.data)
                 task.advance(len(piece.data))
@@ -94,9 +96,9 @@ def peak_bytes(files: Sequence[PlannedFile], n_threads: int) -> int:
     return _BASE_BYTES + headers + max(largest, _BUDGET_BYTES_PER_THREAD * n_threads)
 
 
-def _jobs(files: Sequence[PlannedFile], faults: Faults) -> Iterator[Job[list[_Piece]]]:
+def _jobs(files: Sequence[PlannedFile], encoder: Encoder, faults: Faults) -> Iterator[Job[list[_Piece]]]:
     for source, outputs, rows in _blocks(files):
-        yield Job(partial(_convert, source, outputs, rows, faults), _cost(source, outputs, rows))
+        yield Job(partial(_convert, source, outputs, rows, encoder, faults), _cost(source, outputs, rows))
 
 
 def _blocks(files: Sequence[PlannedFile]) -> Iterator[tuple[Source, list[_Output], tuple[int, int]]]:
@@ -104,37 +106,36 @@ def _blocks(files: Sequence[PlannedFile]) -> Iterator[tuple[Source, list[_Output
     outputs: dict[Source, list[_Output]] = {}
     for i, file in enumerate(files):
         for tensor in file.tensors:
-            outputs.setdefault(tensor.source, []).append(_Output(i, tensor))
+            outputs.setdefault(tensor.draft.source, []).append(_Output(i, tensor))
     for source, made in outputs.items():
         for rows in source.ranges(_BLOCK_BYTES):
             yield source, made, rows
 
 
 def _convert(
-    source: Source, outputs: Sequence[_Output], rows: tuple[int, int], faults: Faults
+    source: Source, outputs: Sequence[_Output], rows: tuple[int, int], encoder: Encoder, faults: Faults
 ) -> list[_Piece]:
-    """Read a block and convert it to each of the types wanted; the last of a tensor brings the padding."""
+    """Read a block and give it to each tensor that is made of it; the last of a tensor brings the padding."""
     stored = source.read(*rows)
-    if not faults.passes(source, stored, [output.tensor.kind for output in outputs]):
+    if not faults.passes(source, stored, [output.tensor.draft.kind for output in outputs]):
         return []
     pieces = []
-    for _, same in groupby(outputs, key=lambda output: output.tensor.name):
+    for _, same in groupby(outputs, key=lambda output: output.tensor.draft.name):
         wanted = list(same)
-        part = wanted[0].tensor.cut.of(stored)
-        blocks = convert_values(part, source.dtype, [output.tensor.kind.name for output in wanted])
-        for output, block in zip(wanted, blocks, strict=True):
-            pieces += _placed(output, rows, block.data)
+        part = wanted[0].tensor.draft.cut.of(stored)
+        drafts = [output.tensor.draft for output in wanted]
+        for output, data in zip(wanted, encoder.encode(part, source.dtype, drafts, rows[0]), strict=True):
+            pieces += _placed(output, rows, data)
     return pieces
 
 
 def _placed(output: _Output, rows: tuple[int, int], data: memoryview) -> list[_Piece]:
-    tensor = output.tensor
+    tensor, start = output.tensor.draft, output.tensor.offset
     row_bytes = tensor.nbytes // tensor.shape[0]
-    pieces = [_Piece(output.file, tensor.offset + rows[0] * row_bytes, data)]
+    pieces = [_Piece(output.file, start + rows[0] * row_bytes, data)]
     if rows[1] == tensor.shape[0]:
-        pieces.append(
-            _Piece(output.file, tensor.offset + tensor.nbytes, memoryview(bytes(padding(tensor.nbytes))))
-        )
+        end = memoryview(bytes(padding(tensor.nbytes)))
+        pieces.append(_Piece(output.file, start + tensor.nbytes, end))
     return pieces
 
 
@@ -142,6 +143,6 @@ def _cost(source: Source, outputs: Sequence[_Output], rows: tuple[int, int]) -> 
     """Estimate the memory of converting a block: as stored, as float32 and at work, as written."""
     n_values = prod(source.shape) // source.shape[0] * (rows[1] - rows[0])
     stored = source.nbytes // source.shape[0] * (rows[1] - rows[0])
-    plain = all(output.tensor.kind.name == source.dtype for output in outputs)
-    written = sum(output.tensor.nbytes * (rows[1] - rows[0]) // source.shape[0] for output in outputs)
+    plain = all(output.tensor.draft.kind.name == source.dtype for output in outputs)
+    written = sum(output.tensor.draft.nbytes * (rows[1] - rows[0]) // source.shape[0] for output in outputs)
     return stored + written + (0 if plain else n_values * _WORK_BYTES_PER_VALUE)

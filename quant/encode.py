@@ -1,0 +1,92 @@
+"""Values as stored to the bytes of any ggml type: float casts here, blocks by ggml's own code."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3vl_edge.checkpoint import Stored, to_float32
+from qwen3vl_edge.ggml_types import TensorType
+from qwen3vl_edge.quant.native import dequantize_rows, quantize_rows
+from qwen3vl_edge.writing.planned import DraftTensor
+
+__all__ = ["QuantEncoder"]
+
+_SAMPLED_VALUES = 1 << 16
+"""Of each block (some two million values), so many of its first tell how large the error of the tensor is."""
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Over the values looked at so far."""
+
+    squared_errors: float = 0.0
+    squares: float = 0.0
+
+
+class QuantEncoder:
+    """Encodes tensors in any type and measures, in passing, what that costs."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._sums: dict[tuple[str, str], _Sums] = {}
+
+    def encode(
+        self, part: Stored, dtype: str, tensors: Sequence[DraftTensor], first_row: int
+    ) -> list[memoryview]:
+        """Encode rows of one tensor in the type of each of `tensors`; see `writing.encoder.Encoder`.
+
+        Raises:
+            EngineError: a type cannot hold the values.
+        """
+        made: dict[tuple[str, int], memoryview] = {}
+        values: NDArray[np.float32] | None = None
+        for tensor in tensors:
+            key = (tensor.kind.name, id(tensor.importance))
+            if key in made:
+                continue
+            if tensor.kind.name == dtype:
+                made[key] = _bytes(part)
+                continue
+            values = to_float32(part, dtype) if values is None else values
+            packed = _packed(values, tensor, first_row)
+            self._measure(tensor, values, packed)
+            made[key] = _bytes(packed)
+        return [made[tensor.kind.name, id(tensor.importance)] for tensor in tensors]
+
+    def error(self, name: str, kind: TensorType) -> float:
+        """Return the relative RMS error of a tensor in a type, from samples of it; 0 if it is exact."""
+        sums = self._sums.get((name, kind.name))
+        if sums is None or sums.squared_errors == 0:
+            return 0.0
+        return float(np.sqrt(sums.squared_errors / sums.squares)) if sums.squares else float("inf")
+
+    def _measure(self, tensor: DraftTensor, values: NDArray[np.float32], packed: NDArray[np.uint8]) -> None:
+        row_len = tensor.shape[-1]
+        n_values = max(_SAMPLED_VALUES // row_len, 1) * row_len
+        original = values.reshape(-1)[:n_values]
+        size = tensor.kind.nbytes((original.size // row_len, row_len))
+        errors = (dequantize_rows(packed[:size], tensor.kind) - original).astype(np.float64)
+        exact = original.astype(np.float64)
+        with self._lock:
+            sums = self._sums.setdefault((tensor.name, tensor.kind.name), _Sums())
+            sums.squared_errors += float(errors @ errors)
+            sums.squares += float(exact @ exact)
+
+
+def _packed(values: NDArray[np.float32], tensor: DraftTensor, first_row: int) -> NDArray[np.uint8]:
+    """Encode rows, each expert with the importance of its own."""
+    rows = values.reshape(-1, tensor.shape[-1])
+    if tensor.importance is None or len(tensor.importance) == 1:
+        importance = None if tensor.importance is None else tensor.importance[0]
+        return quantize_rows(rows, tensor.kind, importance)
+    experts = enumerate(values, start=first_row)
+    return np.concatenate(
+        [quantize_rows(expert, tensor.kind, tensor.importance[number]) for number, expert in experts]
+    )
+
+
+def _bytes(values: NDArray[np.generic]) -> memoryview:
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data

@@ -1,0 +1,17 @@
+"""GGUF files from planned tensors: laid out, streamed, hashed, published all at once."""
+
+from qwen3vl_edge.writing.needs import Needs, find_needs
+from qwen3vl_edge.writing.planned import Draft, DraftTensor, PlannedFile, PlannedTensor, WritePlan, lay_out
+from qwen3vl_edge.writing.run import run_plan
+
+__all__ = [
+    "Draft",
+    "DraftTensor",
+    "Needs",
+    "PlannedFile",
+    "PlannedTensor",
+    "WritePlan",
+    "find_needs",
+    "lay_out",
+    "run_plan",
+]

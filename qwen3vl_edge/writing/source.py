@@ -1,0 +1,53 @@
+"""Where the values of a tensor come from, and which part of them it takes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from qwen3vl_edge.checkpoint import Stored
+
+__all__ = ["Cut", "Source"]
+
+
+class Source(Protocol):
+    """Values that are read in ranges of the first dimension; equal sources hash alike."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+
+    @property
+    def dtype(self) -> str:
+        """F32, F16 or BF16: what `read` gives."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Row-major."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes as stored."""
+
+    def ranges(self, limit_bytes: int) -> Iterator[tuple[int, int]]:
+        """Cut the first dimension into ranges of about `limit_bytes` as stored, or of one row."""
+
+    def read(self, start: int, stop: int) -> Stored:
+        """Read rows `start` to `stop` of the first dimension, shaped, in `dtype`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which part of the source's values a tensor takes: an index, then the last two axes swapped or not.
+
+    The first axis is never cut, so that a block of the source's rows gives a block of the tensor's.
+    """
+
+    index: tuple[int | slice, ...] = ()
+    transposed: bool = False
+
+    def of(self, values: Stored) -> Stored:
+        """Take the part, contiguous; without a cut, `values` themselves."""
+        part = values[(slice(None), *self.index)]
+        return np.ascontiguousarray(part.swapaxes(-1, -2) if self.transposed else part)
