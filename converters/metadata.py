@@ -10,6 +10,7 @@ from qwen3vl_edge.converters.vocab import SpecialKind, Vocab
 from qwen3vl_edge.gguf_format import Scalar, ValueType
 from qwen3vl_edge.hf_defaults import PreprocessorDefaults
 from qwen3vl_edge.model_config import ModelConfig, MoEConfig
+from qwen3vl_edge.quant.projector import UNPADDED_KEY, WIDTH_KEY
 from qwen3vl_edge.writing.gguf_header import KeyValue, array
 
 __all__ = ["model_metadata", "projector_metadata"]
@@ -72,9 +73,13 @@ def _expert_size(arch: str, moe: MoEConfig | None) -> Iterator[KeyValue]:
 
 
 def projector_metadata(
-    config: ModelConfig, limits: PreprocessorDefaults, general: Sequence[KeyValue], file_type: int
+    config: ModelConfig,
+    limits: PreprocessorDefaults,
+    general: Sequence[KeyValue],
+    file_type: int,
+    mlp_width: int,
 ) -> tuple[KeyValue, ...]:
-    """Return all metadata of the projector's file."""
+    """Return all metadata of the projector's file, whose MLPs are `mlp_width` wide."""
     vision = config.vision
     taps = [layer in vision.deepstack_layers for layer in range(vision.n_layers)]
     return (
@@ -86,7 +91,7 @@ def projector_metadata(
         KeyValue("clip.vision.image_size", _U32, vision.grid * vision.patch_size_px),
         KeyValue("clip.vision.patch_size", _U32, vision.patch_size_px),
         KeyValue("clip.vision.embedding_length", _U32, vision.hidden),
-        KeyValue("clip.vision.feed_forward_length", _U32, vision.ffn),
+        KeyValue(WIDTH_KEY, _U32, mlp_width),
         KeyValue("clip.vision.block_count", _U32, vision.n_layers),
         KeyValue("clip.vision.attention.head_count", _U32, vision.n_heads),
         array("clip.vision.image_mean", _F32, limits.mean),
@@ -98,6 +103,7 @@ def projector_metadata(
         array("clip.vision.is_deepstack_layers", _BOOL, taps),
         KeyValue("general.quantization_version", _U32, _QUANTIZATION_VERSION),
         *_limits(limits),
+        *([KeyValue(UNPADDED_KEY, _U32, vision.ffn)] if mlp_width != vision.ffn else []),
     )
 
 

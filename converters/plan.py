@@ -21,7 +21,8 @@ from qwen3vl_edge.hf_defaults import PreprocessorDefaults
 from qwen3vl_edge.input_files import check_folder
 from qwen3vl_edge.manifest import Source
 from qwen3vl_edge.model_config import ModelConfig
-from qwen3vl_edge.quant import FileType, ModelTraits, choose_types, find_file_type
+from qwen3vl_edge.quant import FileType, ModelTraits, Wishes, choose_types, find_file_type
+from qwen3vl_edge.quant.projector import padded_shape, padded_width
 from qwen3vl_edge.safetensors_header import ITEM_BYTES
 from qwen3vl_edge.writing import Draft, DraftTensor, WritePlan, lay_out
 
@@ -80,8 +81,9 @@ def plan_conversion(folder: Path, recipe: Recipe, *, from_config: bool = False) 
 
     def projector_draft(wanted: FileType) -> Draft:
         entries = general.entries("mmproj", _shapes(projector), quantized=wanted.base.block > 1)
-        metadata = projector_metadata(config, limits, entries, wanted.code)
-        tensors = _typed(projector, wanted, config)
+        width = padded_width(config.vision.ffn, wanted.base)
+        metadata = projector_metadata(config, limits, entries, wanted.code, width)
+        tensors = _typed([_padded(item, width) for item in projector], wanted, config, pure=True)
         return Draft("projector", f"mmproj-{base}-{wanted.name}", wanted.name, metadata, tensors)
 
     drafts = [*(model_draft(wanted) for wanted in types), projector_draft(projector_type)]
@@ -119,7 +121,16 @@ def _implied_checkpoint(folder: Path, config: ModelConfig) -> Checkpoint:
     return Checkpoint(folder, (), tuple(refs))
 
 
-def _typed(mapped: Sequence[Mapped], wanted: FileType, config: ModelConfig) -> list[DraftTensor]:
+def _padded(item: Mapped, width: int) -> Mapped:
+    """Make the vision MLP `width` wide."""
+    shape = padded_shape(item.target, item.shape, width)
+    zero_columns = shape[-1] - item.shape[-1] if len(shape) > 1 else 0
+    return replace(item, shape=shape, cut=replace(item.cut, zero_columns=zero_columns))
+
+
+def _typed(
+    mapped: Sequence[Mapped], wanted: FileType, config: ModelConfig, *, pure: bool = False
+) -> list[DraftTensor]:
     """Choose the type of each tensor of one file."""
     text = config.text
     traits = ModelTraits(
@@ -130,7 +141,7 @@ def _typed(mapped: Sequence[Mapped], wanted: FileType, config: ModelConfig) -> l
     )
     before = "F16" if wanted.base.block > 1 else wanted.base.name
     tensors = [(item.target, item.shape, choose_type(item.target, item.shape, before)) for item in mapped]
-    choices = choose_types(tensors, wanted, traits, has_imatrix=False)
+    choices = choose_types(tensors, wanted, traits, Wishes(pure=pure), has_imatrix=False)
     return [
         DraftTensor(
             item.target,

@@ -22,8 +22,9 @@ __all__ = ["Draft", "DraftTensor", "PlannedFile", "PlannedTensor", "WritePlan", 
 class DraftTensor:
     """One tensor to write: what it takes of which source, and in which type; `shape` row-major.
 
-    `why` says how the type was chosen, in a few words. `importance` is (experts, row length) float32,
-    how much an error in each column matters, with one expert where the tensor has none.
+    Where `shape` has more rows than the source, the last ones are zero. `why` says how the type was
+    chosen, in a few words. `importance` is (experts, row length) float32, how much an error in each
+    column matters, with one expert where the tensor has none.
     """
 
     name: str

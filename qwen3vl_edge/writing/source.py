@@ -42,12 +42,17 @@ class Cut:
     """Which part of the source's values a tensor takes: an index, then the last two axes swapped or not.
 
     The first axis is never cut, so that a block of the source's rows gives a block of the tensor's.
+    `zero_columns` are added at the end of the last axis.
     """
 
     index: tuple[int | slice, ...] = ()
     transposed: bool = False
+    zero_columns: int = 0
 
     def of(self, values: Stored) -> Stored:
         """Take the part, contiguous; without a cut, `values` themselves."""
         part = values[(slice(None), *self.index)]
-        return np.ascontiguousarray(part.swapaxes(-1, -2) if self.transposed else part)
+        part = np.ascontiguousarray(part.swapaxes(-1, -2) if self.transposed else part)
+        if self.zero_columns:
+            return np.pad(part, [(0, 0)] * (part.ndim - 1) + [(0, self.zero_columns)])
+        return part

@@ -11,6 +11,8 @@ from itertools import groupby
 from math import prod
 from pathlib import Path
 
+import numpy as np
+
 from qwen3vl_edge.errors import EdgeError
 from qwen3vl_edge.progress import Task
 from qwen3vl_edge.writing.encoder import Encoder
@@ -123,19 +125,21 @@ def _convert(
     for _, same in groupby(outputs, key=lambda output: output.tensor.draft.name):
         wanted = list(same)
         part = wanted[0].tensor.draft.cut.of(stored)
+        if rows[1] == source.shape[0]:
+            n_missing = wanted[0].tensor.draft.shape[0] - source.shape[0]
+            part = np.pad(part, [(0, n_missing)] + [(0, 0)] * (part.ndim - 1)) if n_missing else part
         drafts = [output.tensor.draft for output in wanted]
         for output, data in zip(wanted, encoder.encode(part, source.dtype, drafts, rows[0]), strict=True):
-            pieces += _placed(output, rows, data)
+            pieces += _placed(output, rows[0], data)
     return pieces
 
 
-def _placed(output: _Output, rows: tuple[int, int], data: memoryview) -> list[_Piece]:
+def _placed(output: _Output, first_row: int, data: memoryview) -> list[_Piece]:
     tensor, start = output.tensor.draft, output.tensor.offset
-    row_bytes = tensor.nbytes // tensor.shape[0]
-    pieces = [_Piece(output.file, start + rows[0] * row_bytes, data)]
-    if rows[1] == tensor.shape[0]:
-        end = memoryview(bytes(padding(tensor.nbytes)))
-        pieces.append(_Piece(output.file, start + tensor.nbytes, end))
+    position = start + first_row * (tensor.nbytes // tensor.shape[0])
+    pieces = [_Piece(output.file, position, data)]
+    if position + len(data) == start + tensor.nbytes:
+        pieces.append(_Piece(output.file, start + tensor.nbytes, memoryview(bytes(padding(tensor.nbytes)))))
     return pieces
 
 

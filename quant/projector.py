@@ -1,0 +1,31 @@
+"""The vision MLP's hidden width, made to fit blocks by zeros that change nothing.
+
+The 27-layer encoder has 4304 hidden values, which blocks of 32 do not divide. One more, whose row of
+``ffn_up`` and bias are zero, is gelu(0) = 0, and the column of ``ffn_down`` that it meets is zero too:
+the output is the same to the last bit (tests/quant/test_projector.py runs both).
+"""
+
+import re
+
+from qwen3vl_edge.ggml_types import TensorType
+
+__all__ = ["UNPADDED_KEY", "WIDTH_KEY", "padded_shape", "padded_width"]
+
+WIDTH_KEY = "clip.vision.feed_forward_length"
+UNPADDED_KEY = "qwen3vl_edge.vision.unpadded_feed_forward_length"
+"""Metadata of a padded projector: what the checkpoint's width was."""
+
+_HIDDEN_ROWS = re.compile(r"v\.blk\.\d+\.ffn_up\.(weight|bias)")
+_HIDDEN_COLUMNS = re.compile(r"v\.blk\.\d+\.ffn_down\.weight")
+
+
+def padded_width(width: int, kind: TensorType) -> int:
+    """Return the least width from `width` on whose rows are whole blocks of `kind`."""
+    return -(-width // kind.block) * kind.block
+
+
+def padded_shape(name: str, shape: tuple[int, ...], width: int) -> tuple[int, ...]:
+    """Return the row-major shape of a projector's tensor whose MLP has `width` hidden values."""
+    if _HIDDEN_ROWS.fullmatch(name):
+        return (width, *shape[1:])
+    return (*shape[:-1], width) if _HIDDEN_COLUMNS.fullmatch(name) else shape
