@@ -92,7 +92,8 @@ def plan_conversion(folder: Path, recipe: Recipe, *, from_config: bool = False) 
         file
         for draft, metadata in zip(drafts, final, strict=True)
         for file in lay_out(
-            replace(draft, metadata=metadata), recipe.split_max_bytes if draft.role == "model" else None
+            replace(draft, metadata=metadata),
+            split_max_bytes=recipe.split_max_bytes if draft.role == "model" else None,
         )
     ]
     source = Source(

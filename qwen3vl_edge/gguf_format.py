@@ -139,9 +139,8 @@ class HeaderReader:
         except ValueError as failure:
             raise GGUFError(f"{self.path}: unknown metadata type {code} at byte {self.position}") from failure
 
-    def value(self) -> Value:
-        """Read a typed value; an array is passed over and returned as `GGUFArray`."""
-        kind = self.kind()
+    def value(self, kind: ValueType) -> Value:
+        """Read a value of this type; an array is passed over and returned as `GGUFArray`."""
         return self._array() if kind is ValueType.ARRAY else self.scalar(kind)
 
     def _array(self) -> GGUFArray:

@@ -26,6 +26,8 @@ class GGUFInfo:
     version: int
     size_bytes: int
     metadata: Mapping[str, Value]
+    kinds: Mapping[str, ValueType]
+    """The type of each value of `metadata`, of an array that of its items."""
     tensors: tuple[GGUFTensor, ...]
 
     @classmethod
@@ -49,9 +51,9 @@ class GGUFInfo:
             n_tensors, n_values = reader.unsigned(), reader.unsigned()
             if n_tensors * _LEAST_TENSOR_BYTES + n_values * _LEAST_VALUE_BYTES > reader.size:
                 raise GGUFError(f"{path}: {n_tensors} tensors and {n_values} values do not fit the file")
-            metadata = _metadata(reader, n_values)
+            metadata, kinds = _metadata(reader, n_values)
             tensors = read_tensors(reader, n_tensors, _alignment(path, metadata))
-            return cls(path, (path,), version, reader.size, metadata, tensors)
+            return cls(path, (path,), version, reader.size, metadata, kinds, tensors)
 
     @property
     def architecture(self) -> str:
@@ -150,14 +152,17 @@ def _version(reader: HeaderReader) -> int:
     return version
 
 
-def _metadata(reader: HeaderReader, count: int) -> dict[str, Value]:
+def _metadata(reader: HeaderReader, count: int) -> tuple[dict[str, Value], dict[str, ValueType]]:
     metadata: dict[str, Value] = {}
+    kinds: dict[str, ValueType] = {}
     for _ in range(count):
         key = reader.text()
         if key in metadata:
             raise GGUFError(f"{reader.path}: metadata key {key!r:.80} stands there twice")
-        metadata[key] = reader.value()
-    return metadata
+        kind = reader.kind()
+        value = reader.value(kind)
+        metadata[key], kinds[key] = value, value.item_type if isinstance(value, GGUFArray) else kind
+    return metadata, kinds
 
 
 def _alignment(path: Path, metadata: Mapping[str, Value]) -> int:

@@ -22,6 +22,7 @@ _OVERFLOWS = {
     "Q8_0": 127 * 65520.0,
 }
 _OVERFLOWS_IN_BLOCKS = 1e9
+_FLOATS = ("F32", "F16", "BF16")
 
 
 class Faults:
@@ -37,6 +38,8 @@ class Faults:
 
     def passes(self, source: Source, stored: Stored, kinds: Sequence[TensorType]) -> bool:
         """Look at a block of `source`; whether it may be converted to `kinds` and written."""
+        if source.dtype not in _FLOATS:  # blocks that are copied
+            return not (self._not_finite or self._too_large)
         largest = largest_magnitude(stored, source.dtype)
         if not np.isfinite(largest):
             self._note_not_finite(source.name, to_float32(stored, source.dtype))

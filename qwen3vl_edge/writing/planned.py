@@ -101,14 +101,16 @@ class WritePlan:
         return sum(file.n_bytes for file in self.files)
 
 
-def lay_out(draft: Draft, split_max_bytes: int | None = None) -> Iterator[PlannedFile]:
-    """Give the files of a model, of at most so many bytes of tensors each.
+def lay_out(
+    draft: Draft, *, split_max_bytes: int | None = None, parts: Sequence[range] | None = None
+) -> Iterator[PlannedFile]:
+    """Give the files of a model, of at most so many bytes of tensors each, or cut into these `parts`.
 
     Raises:
         UsageError: there would be more parts than the format can count.
         CheckpointError: a string of the metadata is not valid Unicode.
     """
-    parts = split_indices([tensor.nbytes for tensor in draft.tensors], split_max_bytes)
+    parts = parts or split_indices([tensor.nbytes for tensor in draft.tensors], split_max_bytes)
     for i, indices in enumerate(parts):
         metadata = draft.metadata if i == 0 else ()
         if len(parts) > 1:

@@ -23,12 +23,11 @@ def temporary_path(path: Path) -> Path:
 
 
 @contextmanager
-def publish(paths: Sequence[Path]) -> Iterator[None]:
+def publish(paths: Sequence[Path], manifest: Path | None = None) -> Iterator[None]:
     """Run the writing of `paths`, all in one folder: on success rename all, on failure leave nothing behind.
 
-    What a killed conversion left there is removed first. The last path is the manifest's: it
-    disappears before the first file is replaced and comes back last, so that a folder that has
-    one is complete.
+    What a killed run left there is removed first. The `manifest` disappears before the first file is
+    replaced and comes back last, so that a folder that has one is complete.
 
     Raises:
         EdgeError: another conversion is writing to the folder.
@@ -40,11 +39,13 @@ def publish(paths: Sequence[Path]) -> Iterator[None]:
             for path in folder.iterdir():
                 if _TEMPORARY.fullmatch(path.name):
                     path.unlink()
-        begun = [temporary_path(path) for path in paths]
+        every = [*paths, *([] if manifest is None else [manifest])]
+        begun = [temporary_path(path) for path in every]
         try:
             yield
-            paths[-1].unlink(missing_ok=True)
-            for path in paths:
+            if manifest is not None:
+                manifest.unlink(missing_ok=True)
+            for path in every:
                 temporary_path(path).replace(path)
                 begun.append(path)
             _sync_folder(folder)

@@ -43,19 +43,22 @@ def run_plan(  # noqa: PLR0913
     if not plan.has_weights:
         raise UsageError(f"{plan.source.location}: has no weights (*.safetensors), nothing can be converted")
     n_threads = n_threads or default_threads()
-    paths = [out_dir / name for name in (*(file.name for file in plan.files), MANIFEST_NAME)]
-    _refuse_overwriting(out_dir, paths, overwrite=overwrite)
+    paths = [out_dir / file.name for file in plan.files]
+    is_pair = {file.role for file in plan.files} == {"model", "projector"}
+    manifest_path = out_dir / MANIFEST_NAME if is_pair else None  # half a bundle has none
+    _refuse_overwriting(out_dir, [*paths, *([manifest_path] if manifest_path else [])], overwrite=overwrite)
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        with publish(paths):
+        with publish(paths, manifest_path):
             problem = find_needs(plan, out_dir, n_threads).problem
             if problem:
                 raise EdgeError(problem)
-            temporaries = [temporary_path(path) for path in paths]
             with progress.task("writing", plan.n_bytes, "bytes") as task:
-                written = write_files(plan.files, temporaries[:-1], encoder, n_threads, task)
+                temporaries = [temporary_path(path) for path in paths]
+                written = write_files(plan.files, temporaries, encoder, n_threads, task)
             manifest = _manifest(plan, written)
-            manifest.write(temporaries[-1])
+            if manifest_path:
+                manifest.write(temporary_path(manifest_path))
     except OSError as failure:
         where = failure.filename or out_dir
         raise EdgeError(
