@@ -1,18 +1,19 @@
 """`qwen3vl-edge convert`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qwen3vl_edge.cli import options
+from qwen3vl_edge.cli import options, writing_options
 
 if TYPE_CHECKING:
-    from qwen3vl_edge.converters import Origin
-    from qwen3vl_edge.manifest import Manifest
-    from qwen3vl_edge.progress import Progress
+    from qwen3vl_edge.converters import Origin, Override
+    from qwen3vl_edge.quant import Wishes
+    from qwen3vl_edge.writing import WritePlan
 
-__all__ = ["convert"]
+__all__ = ["convert", "find_checkpoint", "plan_checkpoint"]
 
 
 def convert(
@@ -30,26 +31,18 @@ def convert(
             "-o", "--out", help="Folder for the bundle.  [default: ./NAME-GGUF]", show_default=False
         ),
     ] = None,
-    type: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--type",
-            metavar="TYPE",
-            help="Type of the language model: bf16, f16, f32 or Q8_0. Several make a file each, "
-            "in one pass over the checkpoint.  [default: bf16]",
-            show_default=False,
-        ),
-    ] = None,
+    type: writing_options.Types = None,
     projector_type: Annotated[
         str,
-        typer.Option("--projector-type", metavar="TYPE", help="Type of the projector: f16, bf16 or f32."),
+        typer.Option("--projector-type", metavar="TYPE", help="Type of the projector, such as f16 or Q8_0."),
     ] = "f16",
-    name: Annotated[
-        str | None,
-        typer.Option(
-            help="Name in file names and metadata.  [default: the checkpoint's]", show_default=False
-        ),
-    ] = None,
+    tensor: writing_options.Tensors = None,
+    tensor_file: writing_options.TensorFile = None,
+    output_type: writing_options.OutputType = None,
+    embedding_type: writing_options.EmbeddingType = None,
+    pure: writing_options.Pure = False,
+    imatrix: writing_options.Imatrix = None,
+    name: writing_options.Name = None,
     set: Annotated[
         list[str] | None,
         typer.Option(
@@ -64,90 +57,82 @@ def convert(
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="Cut the language model into parts of at most this size, e.g. 4G or 500M.",
+            help="Cut the language model into parts with tensors of at most this size, e.g. 4G or 500M.",
             show_default=False,
         ),
     ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Show what would be written and what it takes, and stop. A config.json will do.",
-        ),
-    ] = False,
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify/--no-verify", help="Read the files again and try them with a picture afterwards."
-        ),
-    ] = True,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+    dry_run: writing_options.DryRun = False,
+    verify: writing_options.Verify = True,
+    overwrite: writing_options.Overwrite = False,
     threads: options.Threads = None,
     json: options.Json = False,
 ) -> None:
     """Convert a Hugging Face checkpoint to a bundle: language model, projector, manifest.
 
     \b
-    qwen3vl-edge convert Qwen/Qwen3-VL-2B-Instruct --type Q8_0
+    qwen3vl-edge convert Qwen/Qwen3-VL-2B-Instruct --type Q4_K_M --projector-type Q8_0
     qwen3vl-edge convert ~/models/Qwen3-VL-8B-Thinking -o out --type bf16 --type Q8_0
     qwen3vl-edge convert Qwen/Qwen3-VL-235B-A22B-Instruct --dry-run
     qwen3vl-edge convert Qwen3-VL-30B-A3B-Instruct-FP8 --split-max-size 4G --set general.tags=mine,edge
     """
-    from qwen3vl_edge.cli import plan_view, view
-    from qwen3vl_edge.converters import Recipe, parse_override, plan_conversion
-    from qwen3vl_edge.demo import DEMO_NAME
-    from qwen3vl_edge.errors import EdgeError
-    from qwen3vl_edge.quant.encode import QuantEncoder
-    from qwen3vl_edge.runtime.threads import default_threads
-    from qwen3vl_edge.writing import find_needs, run_plan
+    from qwen3vl_edge.converters import parse_override
     from qwen3vl_edge.writing.split import parse_size
 
-    progress, n_threads = view.progress(), threads or default_threads()
-    overrides = tuple(parse_override(item) for item in set or ())
-    split_max_bytes = None if split_max_size is None else parse_size(split_max_size)
-    folder, origin = _find(src, dry_run, progress)
+    plan = plan_checkpoint(
+        src,
+        type or ["bf16"],
+        projector_type,
+        name,
+        writing_options.wishes(tensor, tensor_file, output_type, embedding_type, pure),
+        imatrix,
+        overrides=[parse_override(item) for item in set or ()],
+        split_max_bytes=None if split_max_size is None else parse_size(split_max_size),
+        dry_run=dry_run,
+    )
+    writing_options.carry_out(
+        plan,
+        out or Path(f"{plan.name}-GGUF"),
+        dry_run=dry_run,
+        overwrite=overwrite,
+        verify=verify,
+        threads=threads,
+        json=json,
+    )
+
+
+def plan_checkpoint(
+    src: str,
+    types: Sequence[str],
+    projector_type: str,
+    name: str | None,
+    wishes: "Wishes",
+    imatrix: Path | None,
+    *,
+    overrides: "Sequence[Override]" = (),
+    split_max_bytes: int | None = None,
+    dry_run: bool,
+) -> "WritePlan":
+    """Find the checkpoint that SRC means, fetching it if need be, and plan its conversion."""
+    from qwen3vl_edge.converters import Recipe, has_weights, plan_conversion
+    from qwen3vl_edge.demo import DEMO_NAME
+
+    folder, origin = find_checkpoint(src, weights=not dry_run)
     recipe = Recipe(
-        types=tuple(type or ("bf16",)),
+        types=tuple(types),
         projector_type=projector_type,
         name=name or (DEMO_NAME if src == DEMO_NAME else None),
         split_max_bytes=split_max_bytes,
-        overrides=overrides,
+        overrides=tuple(overrides),
         origin=origin,
+        wishes=wishes,
+        imatrix=writing_options.read_imatrix(imatrix),
     )
-    plan = plan_conversion(folder, recipe, from_config=dry_run and not any(folder.glob("*.safetensors")))
-    out = out or Path(f"{plan.name}-GGUF")
-    if dry_run:
-        needs = find_needs(plan, out, n_threads)
-        (plan_view.plan_json if json else plan_view.show_plan)(plan, out, needs)
-        if needs.problem:
-            raise EdgeError(needs.problem)
-        return
-    manifest = run_plan(
-        plan, out, QuantEncoder(), overwrite=overwrite, n_threads=n_threads, progress=progress
-    )
-    _report(out, manifest, verify=verify, json=json, progress=progress)
+    return plan_conversion(folder, recipe, from_config=dry_run and not has_weights(folder))
 
 
-def _report(out: Path, manifest: "Manifest", *, verify: bool, json: bool, progress: "Progress") -> None:
-    """Print what was written, and verify it unless told not to."""
-    from qwen3vl_edge.bundle import bundles_of
-    from qwen3vl_edge.cli import tables, verification_view, view
-    from qwen3vl_edge.errors import GGUFError
-    from qwen3vl_edge.verification import verify_bundles
-
-    if not json:
-        tables.show_manifest(out, manifest)
-    done = verify_bundles(bundles_of(out, manifest), progress=progress) if verify else None
-    if json:
-        view.print_json(manifest.to_dict() | {"verification": done and done.to_dict()})
-    elif done:
-        verification_view.show_outcome(done)
-    if done and not done.ok:
-        raise GGUFError(done.problems)
-
-
-def _find(src: str, dry_run: bool, progress: "Progress") -> "tuple[Path, Origin | None]":
+def find_checkpoint(src: str, *, weights: bool) -> "tuple[Path, Origin | None]":
     """Give the folder that SRC means, and where on the hub it comes from."""
+    from qwen3vl_edge.cli import view
     from qwen3vl_edge.converters import Origin
     from qwen3vl_edge.demo import CHECKPOINT, DEMO_NAME
     from qwen3vl_edge.hub import fetch_checkpoint, parse_reference
@@ -157,5 +142,5 @@ def _find(src: str, dry_run: bool, progress: "Progress") -> "tuple[Path, Origin 
     reference = None if Path(src).exists() else parse_reference(src)
     if reference is None:
         return Path(src), None
-    fetched = fetch_checkpoint(reference, weights=not dry_run, progress=progress)
+    fetched = fetch_checkpoint(reference, weights=weights, progress=view.progress())
     return fetched.folder, Origin(reference.repo_id, fetched.commit)

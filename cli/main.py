@@ -13,6 +13,7 @@ from qwen3vl_edge.cli.caption import caption
 from qwen3vl_edge.cli.convert import convert
 from qwen3vl_edge.cli.inspect import inspect
 from qwen3vl_edge.cli.interrupt import INTERRUPTED, Interrupted, raise_on_interrupt
+from qwen3vl_edge.cli.quantize import quantize
 from qwen3vl_edge.errors import EdgeError, UsageError
 
 __all__ = ["app", "run"]
@@ -52,7 +53,7 @@ def _main(
     native.setLevel(logging.DEBUG if verbose else logging.CRITICAL)
 
 
-for _command in (ask, caption, convert, inspect):
+for _command in (ask, caption, convert, inspect, quantize):
     app.command()(_command)
 
 

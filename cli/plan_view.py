@@ -1,7 +1,7 @@
 """What `convert --dry-run` prints."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from math import prod
 from pathlib import Path
@@ -67,28 +67,34 @@ def _files(files: Sequence[PlannedFile]) -> Table:
 
 
 def _tensors(files: Sequence[PlannedFile]) -> Table:
+    """Show the tensors, those of the language model once with a type for each of its files."""
     table = Table("tensors", "count", "shape", "type", "size", box=None, pad_edge=False)
-    for pattern, same in _alike(files):
-        first = same[0]
+    for (pattern, shape, kinds), same in _alike(files).items():
         table.add_row(
-            pattern,
+            pattern if len(same) > 1 else same[0][0].name,
             str(len(same)),
-            " × ".join(map(str, first.shape)),
-            first.kind.name,
-            in_bytes(sum(tensor.nbytes for tensor in same)),
+            " × ".join(map(str, shape)),
+            ", ".join(kinds),
+            in_bytes(sum(tensor.nbytes for tensors in same for tensor in tensors)),
         )
     return table
 
 
-def _alike(files: Sequence[PlannedFile]) -> Iterator[tuple[str, list[DraftTensor]]]:
-    """Put the tensors together that differ in nothing but the number of their layer, largest first."""
-    found: dict[tuple[str, tuple[int, ...], str], list[DraftTensor]] = {}
+def _alike(
+    files: Sequence[PlannedFile],
+) -> dict[tuple[str, tuple[int, ...], tuple[str, ...]], list[list[DraftTensor]]]:
+    """Put together what differs in nothing but the number of the layer, the largest first.
+
+    Each list holds the tensor as it stands in each file.
+    """
+    everywhere: dict[str, list[DraftTensor]] = {}
     for tensor in (planned.draft for file in files for planned in file.tensors):
-        alike = (_LAYER.sub("*", tensor.name), tensor.shape, tensor.kind.name)
-        found.setdefault(alike, []).append(tensor)
-    kinds = sorted(found.items(), key=lambda item: -len(item[1]) * prod(item[0][1]))
-    for (pattern, _, _), same in kinds:
-        yield pattern if len(same) > 1 else same[0].name, same
+        everywhere.setdefault(tensor.name, []).append(tensor)
+    found: dict[tuple[str, tuple[int, ...], tuple[str, ...]], list[list[DraftTensor]]] = {}
+    for name, tensors in everywhere.items():
+        kinds = tuple(tensor.kind.name for tensor in tensors)
+        found.setdefault((_LAYER.sub("*", name), tensors[0].shape, kinds), []).append(tensors)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1]) * prod(item[0][1])))
 
 
 def _needs(needs: Needs) -> Table:

@@ -1,6 +1,7 @@
 """In which of the known layouts a checkpoint holds its experts."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from qwen3vl_edge.checkpoint import TensorRef
 from qwen3vl_edge.converters.tensor_rules import EXPERT_RULES
@@ -9,7 +10,7 @@ from qwen3vl_edge.errors import CheckpointError
 __all__ = ["expert_layout"]
 
 
-def expert_layout(found: Mapping[str, TensorRef], sizes: Mapping[str, int]) -> str:
+def expert_layout(folder: Path, found: Mapping[str, TensorRef], sizes: Mapping[str, int]) -> str:
     """Return the key of `EXPERT_RULES` whose names and shapes those of layer 0 are.
 
     Shapes alone decide, with no need for the version that saved the checkpoint: ``gate_up_proj`` fits both
@@ -17,6 +18,7 @@ def expert_layout(found: Mapping[str, TensorRef], sizes: Mapping[str, int]) -> s
     never do both hold. The other layers are checked like any tensor.
 
     Args:
+        folder: For errors.
         found: The tensors by name.
         sizes: The dimensions that the rules name.
 
@@ -32,7 +34,9 @@ def expert_layout(found: Mapping[str, TensorRef], sizes: Mapping[str, int]) -> s
         if all(name in found and found[name].shape == shape for name, shape in wanted.items()):
             return layout
     if not shapes:
-        raise CheckpointError("layer 0 has no experts, but config.json is that of a mixture of experts")
+        raise CheckpointError(
+            f"{folder}: layer 0 has no experts, but config.json is that of a mixture of experts"
+        )
     listed = ", ".join(f"{name!r} {list(shape)}" for name, shape in shapes.items())
     raise CheckpointError(
         f"the experts of layer 0 fit no known layout for the sizes in config.json: {listed}"

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 
-from qwen3vl_edge.checkpoint import SINGLE_NAME, Checkpoint, TensorRef
+from qwen3vl_edge.checkpoint import INDEX_NAME, SINGLE_NAME, Checkpoint, TensorRef
 from qwen3vl_edge.converters.general_metadata import GeneralMetadata
 from qwen3vl_edge.converters.metadata import model_metadata, projector_metadata
 from qwen3vl_edge.converters.origin import Origin
@@ -15,18 +15,32 @@ from qwen3vl_edge.converters.source_files import source_files
 from qwen3vl_edge.converters.tensor_map import Mapped, expected_tensors, map_tensors
 from qwen3vl_edge.converters.tensor_types import choose_type
 from qwen3vl_edge.converters.vocab import Vocab
-from qwen3vl_edge.errors import UsageError
+from qwen3vl_edge.errors import CheckpointError, UsageError
 from qwen3vl_edge.hf_config import read_config
 from qwen3vl_edge.hf_defaults import PreprocessorDefaults
 from qwen3vl_edge.input_files import check_folder
+from qwen3vl_edge.json_fields import read_object
 from qwen3vl_edge.manifest import Source
 from qwen3vl_edge.model_config import ModelConfig
-from qwen3vl_edge.quant import FileType, ModelTraits, Wishes, choose_types, find_file_type
+from qwen3vl_edge.quant import (
+    FileType,
+    ModelTraits,
+    SourceTensor,
+    Wishes,
+    choose_types,
+    find_file_type,
+    refuse_unmatched,
+)
+from qwen3vl_edge.quant.imatrix import Imatrix
+from qwen3vl_edge.quant.importance import Importance, importance_of, refuse_missing_importance
 from qwen3vl_edge.quant.projector import padded_shape, padded_width
 from qwen3vl_edge.safetensors_header import ITEM_BYTES
 from qwen3vl_edge.writing import Draft, DraftTensor, WritePlan, lay_out
 
-__all__ = ["Recipe", "plan_conversion", "safe_name"]
+__all__ = ["Recipe", "has_weights", "model_tensors", "plan_conversion", "safe_name"]
+
+_INDEX_LIMIT_BYTES = 64 << 20
+_NAME_BYTES = 200  # file systems take 255, and prefix, type, part and ending are still to come
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +54,8 @@ class Recipe:
         split_max_bytes: Cut the language model into parts of at most so many bytes of tensors.
         overrides: Metadata that the user wants otherwise.
         origin: Where on the hub the checkpoint comes from.
+        wishes: Types that the user wants otherwise than the recipes.
+        imatrix: How much errors matter, by tensor and column.
     """
 
     types: tuple[str, ...] = ("bf16",)
@@ -48,6 +64,8 @@ class Recipe:
     split_max_bytes: int | None = None
     overrides: tuple[Override, ...] = ()
     origin: Origin | None = None
+    wishes: Wishes = field(default_factory=Wishes)
+    imatrix: Imatrix | None = None
 
 
 def plan_conversion(folder: Path, recipe: Recipe, *, from_config: bool = False) -> WritePlan:
@@ -74,16 +92,24 @@ def plan_conversion(folder: Path, recipe: Recipe, *, from_config: bool = False) 
     has_vocab = not from_config or any((folder / name).exists() for name in ("tokenizer.json", "vocab.json"))
     vocab = Vocab.read(folder, config) if has_vocab else None
 
+    refuse_unmatched(_listed([*model, *projector]), recipe.wishes.overrides)
+    shapes = [*_shapes(model), *_shapes(projector)]
+    importance = recipe.imatrix.for_tensors(shapes) if recipe.imatrix else {}
+    from_matrix = recipe.imatrix.metadata() if recipe.imatrix else ()
+    pure = replace(recipe.wishes, pure=True, output_type=None, embedding_type=None)  # the projector's recipe
+
     def model_draft(wanted: FileType) -> Draft:
         entries = general.entries("model", _shapes(model), quantized=wanted.base.block > 1)
-        metadata = model_metadata(config, vocab, entries, wanted.code)
-        return Draft("model", f"{base}-{wanted.name}", wanted.name, metadata, _typed(model, wanted, config))
+        metadata = model_metadata(config, vocab, entries, wanted.code) + from_matrix
+        tensors = _typed(model, wanted, recipe, _traits(config), importance)
+        return Draft("model", f"{base}-{wanted.name}", wanted.name, metadata, tensors)
 
     def projector_draft(wanted: FileType) -> Draft:
         entries = general.entries("mmproj", _shapes(projector), quantized=wanted.base.block > 1)
         width = padded_width(config.vision.ffn, wanted.base)
-        metadata = projector_metadata(config, limits, entries, wanted.code, width)
-        tensors = _typed([_padded(item, width) for item in projector], wanted, config, pure=True)
+        metadata = projector_metadata(config, limits, entries, wanted.code, width) + from_matrix
+        padded = [_padded(item, width) for item in projector]
+        tensors = _typed(padded, wanted, replace(recipe, wishes=pure), ModelTraits(), importance)
         return Draft("projector", f"mmproj-{base}-{wanted.name}", wanted.name, metadata, tensors)
 
     drafts = [*(model_draft(wanted) for wanted in types), projector_draft(projector_type)]
@@ -104,12 +130,42 @@ def plan_conversion(folder: Path, recipe: Recipe, *, from_config: bool = False) 
     return WritePlan(base, source, tuple(files), has_weights=not from_config)
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether all files of weights that a checkpoint names are there, as they are not after half a download.
+
+    Raises:
+        CheckpointError: the index cannot be read.
+    """
+    names: list[object] = [SINGLE_NAME]
+    if (folder / INDEX_NAME).exists():
+        index = read_object(folder / INDEX_NAME, _INDEX_LIMIT_BYTES, CheckpointError).get("weight_map")
+        names = list(index.values()) if isinstance(index, dict) else []
+    return all((folder / str(name)).exists() for name in names)
+
+
+def model_tensors(folder: Path) -> tuple[list[SourceTensor], ModelTraits]:
+    """List what the language model of a checkpoint has to quantize, from config.json alone.
+
+    Raises:
+        CheckpointError: every fault of the file.
+    """
+    config = read_config(folder)
+    model, _ = map_tensors(_implied_checkpoint(folder, config), config)
+    return _listed(model), _traits(config)
+
+
+def _traits(config: ModelConfig) -> ModelTraits:
+    text = config.text
+    n_experts = text.moe.n_experts if text.moe else 0
+    return ModelTraits(text.n_layers, text.n_heads, text.n_kv_heads, n_experts)
+
+
 def safe_name(name: str) -> str:
     """Make a name that every file system takes: letters, digits, dot, dash and underscore."""
     cleaned = re.sub(r"[^\w.-]+", "-", name.strip()).strip("-.")
     if not cleaned:
         raise UsageError(f"{name!r} cannot be made into a file name; give one with --name")
-    return cleaned[:120]
+    return cleaned.encode()[:_NAME_BYTES].decode(errors="ignore")
 
 
 def _implied_checkpoint(folder: Path, config: ModelConfig) -> Checkpoint:
@@ -130,30 +186,31 @@ def _padded(item: Mapped, width: int) -> Mapped:
 
 
 def _typed(
-    mapped: Sequence[Mapped], wanted: FileType, config: ModelConfig, *, pure: bool = False
+    mapped: Sequence[Mapped], wanted: FileType, recipe: Recipe, traits: ModelTraits, importance: Importance
 ) -> list[DraftTensor]:
     """Choose the type of each tensor of one file."""
-    text = config.text
-    traits = ModelTraits(
-        n_layers=text.n_layers,
-        n_heads=text.n_heads,
-        n_kv_heads=text.n_kv_heads,
-        n_experts=text.moe.n_experts if text.moe else 0,
-    )
     before = "F16" if wanted.base.block > 1 else wanted.base.name
-    tensors = [(item.target, item.shape, choose_type(item.target, item.shape, before)) for item in mapped]
-    choices = choose_types(tensors, wanted, traits, Wishes(pure=pure), has_imatrix=False)
+    choices = choose_types(
+        _listed(mapped, before), wanted, traits, recipe.wishes, has_imatrix=recipe.imatrix is not None
+    )
+    refuse_missing_importance(wanted, choices, importance)
     return [
         DraftTensor(
             item.target,
             item.shape,
-            choices[item.target].kind,
+            choice.kind,
             item.source,
             item.cut,
-            choices[item.target].why,
+            choice.why,
+            importance_of(item.target, item.shape, importance),
         )
-        for item in mapped
+        for item, choice in zip(mapped, choices.values(), strict=True)
     ]
+
+
+def _listed(mapped: Sequence[Mapped], before: str = "F16") -> list[SourceTensor]:
+    """List tensors with the types that a file of the floats `before` would have: what is kept keeps it."""
+    return [(item.target, item.shape, choose_type(item.target, item.shape, before)) for item in mapped]
 
 
 def _shapes(mapped: Sequence[Mapped]) -> list[tuple[str, tuple[int, ...]]]:

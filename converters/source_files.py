@@ -4,16 +4,15 @@ import hashlib
 from pathlib import Path
 
 from qwen3vl_edge.checkpoint import Checkpoint
+from qwen3vl_edge.hub.contents import is_small
 from qwen3vl_edge.manifest import SourceFile
 
 __all__ = ["source_files"]
 
-_SMALL_SUFFIXES = (".json", ".txt", ".jinja", ".md")
-
 
 def source_files(checkpoint: Checkpoint) -> tuple[SourceFile, ...]:
     """Identify the checkpoint cheaply: small files whole, shards by their headers."""
-    small = [file for file in sorted(checkpoint.folder.iterdir()) if file.suffix in _SMALL_SUFFIXES]
+    small = [file for file in sorted(checkpoint.folder.iterdir()) if is_small(file.name)]
     return tuple(
         SourceFile(file.name, file.stat().st_size, _sha256(file, _identifying_bytes(file)))
         for file in [*checkpoint.shards, *(file for file in small if file.is_file())]

@@ -25,10 +25,10 @@ class CheckpointSource:
     scales: tuple[TensorRef, ...] = ()
     fp8_block: tuple[int, int] = (1, 1)
 
-    @property
-    def name(self) -> str:
-        """Return the name that errors speak of."""
-        return self.refs[0].name
+    def name_of(self, row: int) -> str:
+        """Return the name of the tensor that holds this row of the first dimension, and of its scales."""
+        i = row if self.stacked else 0
+        return f"{self.refs[i].name} with {self.scales[i].name}" if self.scales else self.refs[i].name
 
     @property
     def dtype(self) -> str:

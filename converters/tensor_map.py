@@ -66,7 +66,7 @@ def map_tensors(checkpoint: Checkpoint, config: ModelConfig) -> tuple[list[Mappe
     problems: list[str] = []
     found = _by_name(checkpoint.tensors, problems)
     sizes = _sizes(config)
-    layout = expert_layout(found, sizes) if config.text.moe else None
+    layout = expert_layout(checkpoint.folder, found, sizes) if config.text.moe else None
     expected = [list(_expand(rules, config, sizes)) for rules in (_model_rules(layout), PROJECTOR_RULES)]
     assigned = _Assignment(found, config.fp8_block, problems)
     model, projector = (assigned.take(items) for items in expected)

@@ -8,6 +8,7 @@ from qwen3vl_edge.quant.file_types import (
     find_file_type,
     find_tensor_type,
 )
+from qwen3vl_edge.quant.imatrix import Imatrix
 from qwen3vl_edge.quant.mixes import ModelTraits
 from qwen3vl_edge.quant.native import dequantize_rows, quantize_rows, relative_rms
 from qwen3vl_edge.quant.overrides import TypeOverride, parse_type_override, read_type_overrides
@@ -19,6 +20,7 @@ __all__ = [
     "TENSOR_TYPES",
     "Choice",
     "FileType",
+    "Imatrix",
     "ModelTraits",
     "SourceTensor",
     "TypeOverride",

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3vl_edge.checkpoint import Stored, to_float32
-from qwen3vl_edge.ggml_types import TensorType
 from qwen3vl_edge.quant.native import dequantize_rows, quantize_rows
 from qwen3vl_edge.writing.planned import DraftTensor
 
@@ -56,12 +55,12 @@ class QuantEncoder:
             made[key] = _bytes(packed)
         return [made[tensor.kind.name, id(tensor.importance)] for tensor in tensors]
 
-    def error(self, name: str, kind: TensorType) -> float:
-        """Return the relative RMS error of a tensor in a type, from samples of it; 0 if it is exact."""
-        sums = self._sums.get((name, kind.name))
+    def error(self, tensor: DraftTensor) -> float:
+        """Return the relative RMS error of a tensor that was encoded, from samples; 0 if it is exact."""
+        sums = self._sums.get((tensor.name, tensor.kind.name))
         if sums is None or sums.squared_errors == 0:
             return 0.0
-        return float(np.sqrt(sums.squared_errors / sums.squares)) if sums.squares else float("inf")
+        return float(np.sqrt(sums.squared_errors / (sums.squares or sums.squared_errors)))
 
     def _measure(self, tensor: DraftTensor, values: NDArray[np.float32], packed: NDArray[np.uint8]) -> None:
         row_len = tensor.shape[-1]

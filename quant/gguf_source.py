@@ -23,9 +23,8 @@ class GGUFSource:
     tensor: GGUFTensor
     as_is: bool = False
 
-    @property
-    def name(self) -> str:
-        """Return the tensor's name."""
+    def name_of(self, row: int) -> str:
+        """Return the tensor's name, whatever the row."""
         return self.tensor.name
 
     @property
@@ -65,10 +64,10 @@ class GGUFSource:
                 got = file.readinto(raw.data)
         except OSError as failure:
             raise GGUFError(
-                f"{self.tensor.path}: {self.name!r} cannot be read ({failure.strerror})"
+                f"{self.tensor.path}: {self.tensor.name!r} cannot be read ({failure.strerror})"
             ) from failure
         if got != raw.size:
-            raise GGUFError(f"{self.tensor.path}: the file ended within {self.name!r}")
+            raise GGUFError(f"{self.tensor.path}: the file ended within {self.tensor.name!r}")
         shape = (stop - start, *self.shape[1:])
         if self.dtype == "F32" and self._kind.name != "F32":
             return dequantize_rows(raw, self._kind).reshape(shape)

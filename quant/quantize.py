@@ -1,18 +1,20 @@
 """The plan of quantizing GGUF files: the same model in other types."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from qwen3vl_edge.errors import GGUFError, UsageError, join_problems
+from qwen3vl_edge.errors import GGUFError, join_problems
 from qwen3vl_edge.ggml_types import TYPES_BY_NAME
 from qwen3vl_edge.gguf_format import GGUFArray, ValueType
 from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.manifest import Source, SourceFile
 from qwen3vl_edge.quant.file_types import QUANTIZED_FILE_TYPES, FileType, find_file_type
 from qwen3vl_edge.quant.gguf_source import GGUFSource
+from qwen3vl_edge.quant.imatrix import Imatrix
+from qwen3vl_edge.quant.importance import Importance, importance_of, refuse_missing_importance
 from qwen3vl_edge.quant.mixes import ModelTraits
 from qwen3vl_edge.quant.projector import UNPADDED_KEY, WIDTH_KEY, padded_shape, padded_width
 from qwen3vl_edge.quant.recipes import Choice, SourceTensor, Wishes, choose_types, refuse_unmatched
@@ -21,11 +23,10 @@ from qwen3vl_edge.writing.gguf_header import KeyValue
 from qwen3vl_edge.writing.planned import Draft, DraftTensor, PlannedFile, WritePlan, lay_out
 from qwen3vl_edge.writing.source import Cut
 
-__all__ = ["QuantRecipe", "base_name", "plan_quantization"]
+__all__ = ["QuantRecipe", "base_name", "listed", "plan_quantization", "traits_of"]
 
 _PROJECTOR_PREFIX = "mmproj-"
 _FLOATS = ("F32", "F16", "BF16")
-_Shapes = dict[str, tuple[int, ...]]
 _QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION in ggml/include/ggml.h
 
 
@@ -37,6 +38,7 @@ class QuantRecipe:
         types: Of the language model, one file for each.
         projector_type: Of the projector; None: as it is.
         wishes: What the user wants otherwise than the recipes.
+        imatrix: How much errors matter, by tensor and column.
         keep_split: Cut the language model where the source is cut.
         allow_requantize: Whether tensors that are quantized already may be quantized again.
     """
@@ -44,6 +46,7 @@ class QuantRecipe:
     types: tuple[str, ...]
     projector_type: str | None = None
     wishes: Wishes = field(default_factory=Wishes)
+    imatrix: Imatrix | None = None
     keep_split: bool = False
     allow_requantize: bool = False
 
@@ -54,29 +57,61 @@ def plan_quantization(
     """Plan the types and places of all tensors.
 
     Args:
-        model: The language model, all of its parts; None: only the projector is quantized.
+        model: The language model, all of its parts; None: `recipe.types` are the projector's.
         projector: None: only the language model is quantized.
         recipe: What to make of them.
         name: Of the files; None: after the source's, without its type.
 
     Raises:
         UsageError: an unknown type, one that needs an importance matrix, or overrides that fit nothing.
-        GGUFError: a tensor is quantized already, or the file is not of this model family.
+        GGUFError: a tensor is quantized already, the matrix is of another model, or a file is not of
+            this model family.
     """
-    types = list(dict.fromkeys(find_file_type(wanted) for wanted in recipe.types))
+    types = [find_file_type(wanted) for wanted in dict.fromkeys(recipe.types)]
     sources = [info for info in (model, projector) if info is not None]
+    tensors = [item for info in sources for item in listed(info)]
+    refuse_unmatched(tensors, recipe.wishes.overrides)
+    importance = recipe.imatrix.for_tensors(_unpadded(sources)) if recipe.imatrix else {}
     base = name or base_name(sources[0])
-    refuse_unmatched([item for info in sources for item in _listed(info)], recipe.wishes.overrides)
     files: list[PlannedFile] = []
     if model is not None:
-        files += [file for wanted in types for file in _model_files(model, base, wanted, recipe)]
-    projector_types = [find_file_type(recipe.projector_type)] if recipe.projector_type else []
+        for wanted in types:
+            draft = _model_draft(model, base, wanted, recipe, importance)
+            files += lay_out(draft, parts=_parts(model) if recipe.keep_split else None)
+        types = [find_file_type(recipe.projector_type)] if recipe.projector_type else []
     if projector is not None:
-        files += _projector_files(projector, base, projector_types if model else types, recipe)
-    return WritePlan(base, _source(sources), tuple(files))
+        drafts = [_projector_draft(projector, base, wanted, recipe, importance) for wanted in types]
+        for draft in drafts or [_as_it_is(projector, base)]:
+            files += lay_out(draft)
+    inputs = tuple(path for info in sources for path in info.paths)
+    return WritePlan(base, _source(sources), tuple(files), inputs=inputs)
 
 
-def _listed(info: GGUFInfo) -> list[SourceTensor]:
+def _unpadded(sources: Sequence[GGUFInfo]) -> list[tuple[str, tuple[int, ...]]]:
+    """Return the shapes that the checkpoint had: what an importance matrix may be of."""
+    shapes = []
+    for info in sources:
+        width = info.metadata.get(UNPADDED_KEY)
+        for item in info.tensors:
+            padded = isinstance(width, int)
+            shapes.append((item.name, padded_shape(item.name, item.shape, width) if padded else item.shape))
+    return shapes
+
+
+def traits_of(info: GGUFInfo) -> ModelTraits:
+    """Return what recipes want to know of a language model."""
+    arch = info.architecture
+    experts = info.metadata.get(f"{arch}.expert_count", 0)
+    return ModelTraits(
+        n_layers=info.integer(f"{arch}.block_count"),
+        n_heads=info.integer(f"{arch}.attention.head_count"),
+        n_kv_heads=info.integer(f"{arch}.attention.head_count_kv"),
+        n_experts=experts if isinstance(experts, int) else 0,
+    )
+
+
+def listed(info: GGUFInfo) -> list[SourceTensor]:
+    """Return name, shape and type of every tensor."""
     return [(item.name, item.shape, TYPES_BY_NAME[item.type_name]) for item in info.tensors]
 
 
@@ -88,98 +123,90 @@ def base_name(info: GGUFInfo) -> str:
     return before if dash and last.upper() in QUANTIZED_FILE_TYPES else stem
 
 
-def _model_files(info: GGUFInfo, base: str, wanted: FileType, recipe: QuantRecipe) -> Iterator[PlannedFile]:
-    arch = info.architecture
-    experts = info.metadata.get(f"{arch}.expert_count", 0)
-    traits = ModelTraits(
-        n_layers=info.integer(f"{arch}.block_count"),
-        n_heads=info.integer(f"{arch}.attention.head_count"),
-        n_kv_heads=info.integer(f"{arch}.attention.head_count_kv"),
-        n_experts=experts if isinstance(experts, int) else 0,
-    )
-    shapes = {tensor.name: tensor.shape for tensor in info.tensors}
-    choices = _choices(info, shapes, wanted, traits, recipe.wishes)
-    tensors = _drafts(info, shapes, choices, recipe)
-    draft = Draft("model", f"{base}-{wanted.name}", wanted.name, _metadata(info, wanted), tensors)
-    yield from lay_out(draft, parts=_parts(info) if recipe.keep_split else None)
+def _model_draft(
+    info: GGUFInfo, base: str, wanted: FileType, recipe: QuantRecipe, importance: Importance
+) -> Draft:
+    has_imatrix = recipe.imatrix is not None
+    choices = choose_types(listed(info), wanted, traits_of(info), recipe.wishes, has_imatrix=has_imatrix)
+    refuse_missing_importance(wanted, choices, importance)
+    tensors = _drafts(info, choices, importance, again=recipe.allow_requantize)
+    return Draft("model", f"{base}-{wanted.name}", wanted.name, _metadata(info, wanted, recipe), tensors)
 
 
-def _projector_files(
-    info: GGUFInfo, base: str, types: Sequence[FileType], recipe: QuantRecipe
-) -> Iterator[PlannedFile]:
-    """Plan the projector in each of `types`; none: as it is."""
-    stem = f"{_PROJECTOR_PREFIX}{base}"
-    if not types:
-        own = QUANTIZED_FILE_TYPES.get(info.file_type or "")
-        shapes = {tensor.name: tensor.shape for tensor in info.tensors}
-        kept = {item.name: Choice(TYPES_BY_NAME[item.type_name], "as it is", False) for item in info.tensors}
-        name = own.name if own else "own"
-        draft = Draft(
-            "projector", f"{stem}-{name}", name, _entries(info), _drafts(info, shapes, kept, recipe)
-        )
-        yield from lay_out(draft)
-    for wanted in types:
-        width = info.integer(WIDTH_KEY)
-        padded = padded_width(width, wanted.base)
-        shapes = {item.name: padded_shape(item.name, item.shape, padded) for item in info.tensors}
-        wishes = replace(recipe.wishes, pure=True, output_type=None, embedding_type=None)
-        choices = _choices(info, shapes, wanted, ModelTraits(), wishes)
-        metadata = {entry.key: entry for entry in _metadata(info, wanted)}
-        if padded != width:
-            metadata[WIDTH_KEY] = KeyValue(WIDTH_KEY, ValueType.UINT32, padded)
-            metadata.setdefault(UNPADDED_KEY, KeyValue(UNPADDED_KEY, ValueType.UINT32, width))
-        tensors = _drafts(info, shapes, choices, recipe)
-        draft = Draft("projector", f"{stem}-{wanted.name}", wanted.name, tuple(metadata.values()), tensors)
-        yield from lay_out(draft)
+def _projector_draft(
+    info: GGUFInfo, base: str, wanted: FileType, recipe: QuantRecipe, importance: Importance
+) -> Draft:
+    """Draft the projector by its own recipe: one type for all, the MLP padded."""
+    before = info.integer(WIDTH_KEY)
+    width = padded_width(before, wanted.base)
+    tensors = [(name, padded_shape(name, shape, width), kind) for name, shape, kind in listed(info)]
+    wishes = replace(recipe.wishes, pure=True, output_type=None, embedding_type=None)
+    choices = choose_types(tensors, wanted, ModelTraits(), wishes, has_imatrix=recipe.imatrix is not None)
+    refuse_missing_importance(wanted, choices, importance)
+    metadata = {entry.key: entry for entry in _metadata(info, wanted, recipe)}
+    if width != before:
+        metadata[WIDTH_KEY] = KeyValue(WIDTH_KEY, ValueType.UINT32, width)
+        metadata.setdefault(UNPADDED_KEY, KeyValue(UNPADDED_KEY, ValueType.UINT32, before))
+    drafts = _drafts(info, choices, importance, again=recipe.allow_requantize, width=width)
+    stem = f"{_PROJECTOR_PREFIX}{base}-{wanted.name}"
+    return Draft("projector", stem, wanted.name, tuple(metadata.values()), drafts)
 
 
-def _choices(
-    info: GGUFInfo, shapes: _Shapes, wanted: FileType, traits: ModelTraits, wishes: Wishes
-) -> dict[str, Choice]:
-    tensors = [(item.name, shapes[item.name], TYPES_BY_NAME[item.type_name]) for item in info.tensors]
-    choices = choose_types(tensors, wanted, traits, wishes, has_imatrix=False)
-    needing = [name for name, choice in choices.items() if choice.needs_imatrix]
-    if needing:
-        raise UsageError(
-            f"{wanted.name} needs an importance matrix, for {join_problems(needing, 3)}; "
-            "give one with --imatrix or choose another type"
-        )
-    return choices
+def _as_it_is(info: GGUFInfo, base: str) -> Draft:
+    """Draft a copy of the projector."""
+    choices = {name: Choice(kind, "as it is", needs_imatrix=False) for name, _, kind in listed(info)}
+    kind = info.file_type or "own"
+    stem = f"{_PROJECTOR_PREFIX}{base}-{kind}"
+    return Draft("projector", stem, kind, _entries(info), _drafts(info, choices, {}, again=False))
 
 
 def _drafts(
-    info: GGUFInfo, shapes: _Shapes, choices: dict[str, Choice], recipe: QuantRecipe
+    info: GGUFInfo,
+    choices: Mapping[str, Choice],
+    importance: Importance,
+    *,
+    again: bool,
+    width: int | None = None,
 ) -> list[DraftTensor]:
-    drafts, again = [], []
+    drafts, quantized = [], []
     for tensor in info.tensors:
-        shape, choice = shapes[tensor.name], choices[tensor.name]
-        quantized = tensor.type_name not in _FLOATS
-        as_is = quantized and choice.kind.name == tensor.type_name and shape == tensor.shape
-        if quantized and not as_is:
-            again.append(f"{tensor.name} ({tensor.type_name})")
-        cut = Cut(zero_columns=shape[-1] - tensor.shape[-1] if len(shape) > 1 else 0)
+        choice = choices[tensor.name]
+        shape = tensor.shape if width is None else padded_shape(tensor.name, tensor.shape, width)
+        has_blocks = tensor.type_name not in _FLOATS
+        as_is = has_blocks and choice.kind.name == tensor.type_name and shape == tensor.shape
+        if has_blocks and not as_is:
+            quantized.append(f"{tensor.name} ({tensor.type_name})")
         drafts.append(
-            DraftTensor(tensor.name, shape, choice.kind, GGUFSource(tensor, as_is), cut, choice.why)
+            DraftTensor(
+                name=tensor.name,
+                shape=shape,
+                kind=choice.kind,
+                source=GGUFSource(tensor, as_is),
+                cut=Cut(zero_columns=shape[-1] - tensor.shape[-1] if len(shape) > 1 else 0),
+                why=choice.why,
+                importance=importance_of(tensor.name, shape, importance),
+            )
         )
-    if again and not recipe.allow_requantize:
+    if quantized and not again:
         raise GGUFError(
-            f"{info.path}: is quantized already: {join_problems(again, 3)}; start from the original, "
+            f"{info.path}: is quantized already: {join_problems(quantized, 3)}; start from the original, "
             "or accept the double loss with --allow-requantize"
         )
     return drafts
 
 
-def _metadata(info: GGUFInfo, wanted: FileType) -> tuple[KeyValue, ...]:
+def _metadata(info: GGUFInfo, wanted: FileType, recipe: QuantRecipe) -> tuple[KeyValue, ...]:
     """Return the source's metadata with the keys that a quantization changes."""
-    ours = f"qwen3vl-edge {version('qwen3vl-edge')}"
     changed = [
         KeyValue("general.file_type", ValueType.UINT32, wanted.code),
         KeyValue("general.quantization_version", ValueType.UINT32, _QUANTIZATION_VERSION),
     ]
     if wanted.base.block > 1:
+        ours = f"qwen3vl-edge {version('qwen3vl-edge')}"
         changed.append(KeyValue("general.quantized_by", ValueType.STRING, ours))
-    entries = {entry.key: entry for entry in (*_entries(info), *changed)}
-    return tuple(entries.values())
+    if recipe.imatrix is not None:
+        changed += recipe.imatrix.metadata()
+    return tuple({entry.key: entry for entry in (*_entries(info), *changed)}.values())
 
 
 def _entries(info: GGUFInfo) -> tuple[KeyValue, ...]:
@@ -203,15 +230,16 @@ def _parts(info: GGUFInfo) -> list[range]:
 
 def _source(infos: Sequence[GGUFInfo]) -> Source:
     """Name the files that the plan reads; like shards, they are identified by their headers."""
-    files = [
-        SourceFile(path.name, path.stat().st_size, _header_sha256(info, path))
-        for info in infos
-        for path in info.paths
-    ]
-    return Source(str(infos[0].path.parent), tuple(files))
+    files = tuple(file for info in infos for file in _source_files(info))
+    return Source(str(infos[0].path.parent), files)
 
 
-def _header_sha256(info: GGUFInfo, path: Path) -> str:
-    start = min((tensor.offset for tensor in info.tensors if tensor.path == path), default=0)
+def _source_files(info: GGUFInfo) -> Iterator[SourceFile]:
+    for path in info.paths:
+        start = min((tensor.offset for tensor in info.tensors if tensor.path == path), default=0)
+        yield SourceFile(path.name, path.stat().st_size, _sha256(path, start))
+
+
+def _sha256(path: Path, n_bytes: int) -> str:
     with path.open("rb") as file:
-        return hashlib.sha256(file.read(start)).hexdigest()
+        return hashlib.sha256(file.read(n_bytes)).hexdigest()

@@ -2,7 +2,7 @@
 
 from qwen3vl_edge.writing.needs import Needs, find_needs
 from qwen3vl_edge.writing.planned import Draft, DraftTensor, PlannedFile, PlannedTensor, WritePlan, lay_out
-from qwen3vl_edge.writing.run import run_plan
+from qwen3vl_edge.writing.run import refuse_overwriting, run_plan
 
 __all__ = [
     "Draft",
@@ -13,5 +13,6 @@ __all__ = [
     "WritePlan",
     "find_needs",
     "lay_out",
+    "refuse_overwriting",
     "run_plan",
 ]

@@ -26,3 +26,6 @@ class Encoder(Protocol):
         Returns:
             Bytes for each of `tensors`.
         """
+
+    def error(self, tensor: DraftTensor) -> float:
+        """Return the relative RMS error of a tensor that was encoded, from samples; 0 if it is exact."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from threading import Lock
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qwen3vl_edge.checkpoint import Stored, to_float32
 from qwen3vl_edge.errors import CheckpointError, join_problems
@@ -36,19 +37,19 @@ class Faults:
         self._not_finite: dict[str, tuple[int, int]] = {}
         self._too_large: dict[tuple[str, str], float] = {}
 
-    def passes(self, source: Source, stored: Stored, kinds: Sequence[TensorType]) -> bool:
-        """Look at a block of `source`; whether it may be converted to `kinds` and written."""
+    def passes(self, source: Source, first_row: int, stored: Stored, kinds: Sequence[TensorType]) -> bool:
+        """Look at rows of `source` from `first_row` on; whether they may be written as `kinds`."""
         if source.dtype not in _FLOATS:  # blocks that are copied
-            return not (self._not_finite or self._too_large)
+            return not self._found()
         largest = largest_magnitude(stored, source.dtype)
         if not np.isfinite(largest):
-            self._note_not_finite(source.name, to_float32(stored, source.dtype))
+            self._note_not_finite(source, first_row, to_float32(stored, source.dtype))
         for kind in {kind.name for kind in kinds}:
             if np.isfinite(largest) and largest >= _OVERFLOWS.get(kind, _OVERFLOWS_IN_BLOCKS):
+                key = source.name_of(first_row), kind
                 with self._lock:
-                    known = self._too_large.get((source.name, kind), 0.0)
-                    self._too_large[source.name, kind] = max(known, largest)
-        return not (self._not_finite or self._too_large)
+                    self._too_large[key] = max(self._too_large.get(key, 0.0), largest)
+        return not self._found()
 
     def raise_if_any(self) -> None:
         """End the conversion if anything was found.
@@ -69,11 +70,17 @@ class Faults:
         if problems:
             raise CheckpointError(join_problems(problems))
 
-    def _note_not_finite(self, name: str, values: np.typing.NDArray[np.float32]) -> None:
-        n_nan, n_infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())
-        with self._lock:
-            before = self._not_finite.get(name, (0, 0))
-            self._not_finite[name] = (before[0] + n_nan, before[1] + n_infinite)
+    def _found(self) -> bool:
+        return bool(self._not_finite or self._too_large)
+
+    def _note_not_finite(self, source: Source, first_row: int, values: NDArray[np.float32]) -> None:
+        for row, row_values in enumerate(values, start=first_row):
+            n_nan, n_infinite = int(np.isnan(row_values).sum()), int(np.isinf(row_values).sum())
+            if n_nan or n_infinite:
+                name = source.name_of(row)
+                with self._lock:
+                    before = self._not_finite.get(name, (0, 0))
+                    self._not_finite[name] = (before[0] + n_nan, before[1] + n_infinite)
 
 
 def largest_magnitude(stored: Stored, dtype: str) -> float:

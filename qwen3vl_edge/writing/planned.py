@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,13 +88,15 @@ class PlannedFile:
 class WritePlan:
     """The files of a bundle, all parts of all language models first.
 
-    A plan whose `source` has no weights to read can be looked at, not run.
+    A plan whose `source` has no weights to read can be looked at, not run. `inputs` are the files that must
+    not be written over.
     """
 
     name: str
     source: ManifestSource
     files: tuple[PlannedFile, ...]
     has_weights: bool = True
+    inputs: tuple[Path, ...] = ()
 
     @property
     def n_bytes(self) -> int:

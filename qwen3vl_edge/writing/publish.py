@@ -14,7 +14,7 @@ if sys.platform != "win32":
 
 __all__ = ["publish", "temporary_path"]
 
-_TEMPORARY = re.compile(r"\..+\.part")
+_TEMPORARY = re.compile(r"\.(.+\.gguf|manifest\.json)\.part")
 
 
 def temporary_path(path: Path) -> Path:
@@ -37,7 +37,7 @@ def publish(paths: Sequence[Path], manifest: Path | None = None) -> Iterator[Non
     with _locked(folder) as alone:
         if alone:
             for path in folder.iterdir():
-                if _TEMPORARY.fullmatch(path.name):
+                if _TEMPORARY.fullmatch(path.name) and path.is_file():
                     path.unlink()
         every = [*paths, *([] if manifest is None else [manifest])]
         begun = [temporary_path(path) for path in every]

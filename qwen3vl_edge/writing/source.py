@@ -14,9 +14,8 @@ __all__ = ["Cut", "Source"]
 class Source(Protocol):
     """Values that are read in ranges of the first dimension; equal sources hash alike."""
 
-    @property
-    def name(self) -> str:
-        """What errors call it."""
+    def name_of(self, row: int) -> str:
+        """Return what errors call the tensor that holds this row of the first dimension."""
 
     @property
     def dtype(self) -> str:

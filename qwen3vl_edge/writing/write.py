@@ -4,16 +4,16 @@ Blocks of rows are read and converted by several threads and written by one, in 
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from math import prod
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
-from qwen3vl_edge.errors import EdgeError
+from qwen3vl_edge.errors import EdgeError, join_problems
 from qwen3vl_edge.progress import Task
 from qwen3vl_edge.writing.encoder import Encoder
 from qwen3vl_edge.writing.faults import Faults
@@ -29,7 +29,8 @@ __all__ = ["Written", "peak_bytes", "write_files"]
 _BLOCK_BYTES = 4 << 20
 _BUDGET_BYTES_PER_THREAD = 64 << 20
 _WORK_BYTES_PER_VALUE = 12
-_BASE_BYTES = 160 << 20  # Python, numpy, the vocabulary as objects: measured
+_BASE_BYTES = 75 << 20  # Python and numpy, measured
+_VOCABULARY_FACTOR = 16  # tokens and merges as objects, against their bytes in a header; measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,33 +70,62 @@ def write_files(
         OSError: the disk is full or a path cannot be written.
     """
     faults = Faults()
-    with ExitStack() as opened:
-        sinks = [opened.enter_context(HashedFile(path)) for path in paths]
-        for sink, file in zip(sinks, files, strict=True):
-            sink.write(0, memoryview(file.header))
-            task.advance(len(file.header))
-        for pieces in in_order(
-            _jobs(files, encoder, faults), n_threads, _BUDGET_BYTES_PER_THREAD * n_threads
-        ):
+    with _Sinks(files, paths) as sinks:
+        jobs = _jobs(files, encoder, faults)
+        for pieces in in_order(jobs, n_threads, _BUDGET_BYTES_PER_THREAD * n_threads):
             for piece in pieces:
-                sinks[piece.file].write(piece.position, piece.data)
-                task.advance(len(piece.data))
+                sinks.write(piece, task)
         faults.raise_if_any()
-        return [_finished(file, sink) for sink, file in zip(sinks, files, strict=True)]
+        return sinks.written()
 
 
-def _finished(file: PlannedFile, sink: HashedFile) -> Written:
-    size_bytes, sha256 = sink.finish()
-    if size_bytes != file.n_bytes:
-        raise EdgeError(f"{file.name}: {size_bytes} bytes came out, {file.n_bytes} were planned")
-    return Written(file, size_bytes, sha256)
+class _Sinks:
+    """The files being written: each is opened for its first piece and closed after its last."""
+
+    def __init__(self, files: Sequence[PlannedFile], paths: Sequence[Path]) -> None:
+        self._files, self._paths = files, paths
+        self._open: dict[int, HashedFile] = {}
+        self._written: dict[int, Written] = {}
+
+    def write(self, piece: _Piece, task: Task) -> None:
+        """Write a piece, and what comes before the first or after the last one of its file."""
+        planned = self._files[piece.file]
+        sink = self._open.get(piece.file)
+        if sink is None:
+            sink = self._open[piece.file] = HashedFile(self._paths[piece.file])
+            sink.write(0, memoryview(planned.header))
+            task.advance(len(planned.header))
+        sink.write(piece.position, piece.data)
+        task.advance(len(piece.data))
+        if sink.n_hashed == planned.n_bytes:
+            self._written[piece.file] = Written(planned, *sink.finish())
+            self._open.pop(piece.file).close()
+
+    def written(self) -> list[Written]:
+        """Return all files, complete.
+
+        Raises:
+            EdgeError: fewer bytes came out of a tensor than were planned.
+        """
+        missing = [file.name for i, file in enumerate(self._files) if i not in self._written]
+        if missing:
+            raise EdgeError(f"{join_problems(missing)}: not all planned bytes came out")
+        return [self._written[i] for i in range(len(self._files))]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for sink in self._open.values():
+            sink.close()
 
 
 def peak_bytes(files: Sequence[PlannedFile], n_threads: int) -> int:
     """Estimate the resident memory that `write_files` needs, all of this program's included."""
-    largest = max((_cost(source, outputs, rows) for source, outputs, rows in _blocks(files)), default=0)
-    headers = sum(len(file.header) for file in files)
-    return _BASE_BYTES + headers + max(largest, _BUDGET_BYTES_PER_THREAD * n_threads)
+    costs = [_cost(source, outputs, rows) for source, outputs, rows in _blocks(files)]
+    at_once = min(sum(costs), max(max(costs, default=0), _BUDGET_BYTES_PER_THREAD * n_threads))
+    vocabulary = _VOCABULARY_FACTOR * max((len(file.header) for file in files), default=0)
+    return _BASE_BYTES + vocabulary + at_once
 
 
 def _jobs(files: Sequence[PlannedFile], encoder: Encoder, faults: Faults) -> Iterator[Job[list[_Piece]]]:
@@ -119,7 +149,7 @@ def _convert(
 ) -> list[_Piece]:
     """Read a block and give it to each tensor that is made of it; the last of a tensor brings the padding."""
     stored = source.read(*rows)
-    if not faults.passes(source, stored, [output.tensor.draft.kind for output in outputs]):
+    if not faults.passes(source, rows[0], stored, [output.tensor.draft.kind for output in outputs]):
         return []
     pieces = []
     for _, same in groupby(outputs, key=lambda output: output.tensor.draft.name):
@@ -138,8 +168,9 @@ def _placed(output: _Output, first_row: int, data: memoryview) -> list[_Piece]:
     tensor, start = output.tensor.draft, output.tensor.offset
     position = start + first_row * (tensor.nbytes // tensor.shape[0])
     pieces = [_Piece(output.file, position, data)]
-    if position + len(data) == start + tensor.nbytes:
-        pieces.append(_Piece(output.file, start + tensor.nbytes, memoryview(bytes(padding(tensor.nbytes)))))
+    end = start + tensor.nbytes
+    if position + len(data) == end and padding(end):
+        pieces.append(_Piece(output.file, end, memoryview(bytes(padding(end)))))
     return pieces
 
 

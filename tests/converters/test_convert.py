@@ -1,5 +1,6 @@
 import hashlib
 import json
+import resource
 import shutil
 from pathlib import Path
 
@@ -15,13 +16,13 @@ from qwen3vl_edge.errors import CheckpointError, EdgeError, GGUFError, UsageErro
 from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.manifest import MANIFEST_NAME, Manifest
 from qwen3vl_edge.quant.encode import QuantEncoder
-from qwen3vl_edge.writing import WritePlan, write
+from qwen3vl_edge.writing import WritePlan, find_needs, write
 from qwen3vl_edge.writing import run_plan as run_any_plan
 from qwen3vl_edge.writing.publish import publish
 from tests.converters.listing import read_listing
 from tests.converters.spoil import rename_tensors
 from tests.safetensors_files import Dtype
-from tests.tiny_checkpoint import TinyShape, tiny_tensors, write_tiny_checkpoint
+from tests.tiny_checkpoint import MOE, TinyShape, tiny_tensors, write_tiny_checkpoint
 
 
 def test_a_bundle_appears(checkpoint: Path, tmp_path: Path) -> None:
@@ -150,7 +151,16 @@ def test_half_a_surrogate_pair_cannot_be_stored(checkpoint: Path, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("name", "expected"), [("a b", "a-b"), ("../x", "x"), ("Größe_1.5", "Größe_1.5")])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a b", "a-b"),
+        ("../x", "x"),
+        ("Größe_1.5", "Größe_1.5"),
+        ("名" * 90, "名" * 66),
+        ("a" * 300, "a" * 200),
+    ],
+)
 def test_safe_names(name: str, expected: str) -> None:
     assert safe_name(name) == expected
 
@@ -210,7 +220,7 @@ def test_a_failure_leaves_nothing_behind(
     expected = EdgeError if isinstance(failure, OSError) else type(failure)
     with pytest.raises(expected):
         convert(checkpoint, out)
-    assert list(out.iterdir()) == []
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
@@ -228,7 +238,7 @@ def test_a_failing_rename_leaves_nothing_behind(
     monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(EdgeError, match="Permission denied"):
         convert(checkpoint, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_manifest_is_renamed_last(
@@ -249,7 +259,7 @@ def test_the_manifest_is_renamed_last(
 
 def test_a_folder_that_cannot_be_made(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(EdgeError, match="cannot be written"):
+    with pytest.raises(EdgeError, match="cannot be made"):
         convert(checkpoint, tmp_path / "file" / "out")
 
 
@@ -350,7 +360,7 @@ def test_values_that_are_not_finite(tmp_path: Path, dtype: Dtype, bits: tuple[in
         convert(checkpoint, tmp_path / "out")
     assert f"'{up}' holds 1 NaN and 2 infinite values" in str(caught.value)
     assert "'model.visual.pos_embed.weight' holds 1 NaN and 0 infinite values" in str(caught.value)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_values_that_a_type_cannot_hold(checkpoint: Path, tmp_path: Path) -> None:
@@ -364,14 +374,14 @@ def test_values_that_a_type_cannot_hold(checkpoint: Path, tmp_path: Path) -> Non
     poke(checkpoint, down, {5: 0x4B00})  # 8.4 million: the scale of its block overflows
     with pytest.raises(CheckpointError, match=r"holds 8.39e\+06, more than Q8_0 can"):
         convert(checkpoint, tmp_path / "out", type="Q8_0")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_small_disk_is_refused(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 0, 10**6))
     with pytest.raises(EdgeError, match=r"the disk is too small: \d+ bytes are needed"):
         convert(checkpoint, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_plan_from_config_alone(checkpoint: Path, tmp_path: Path) -> None:
@@ -407,9 +417,58 @@ def test_what_a_killed_conversion_left_is_removed(checkpoint: Path, tmp_path: Pa
     out.mkdir()
     for name in (".old-Q8_0.gguf.part", ".manifest.json.part"):
         (out / name).write_bytes(b"half")
-    (out / "notes.part").write_bytes(b"the user's")
+    mine = {"notes.part", ".film.mkv.part"}
+    for name in mine:
+        (out / name).write_bytes(b"the user's")
+    (out / ".folder.gguf.part").mkdir()
     convert(checkpoint, out)
-    assert sorted(path.name for path in out.glob("*part*")) == ["notes.part"]
+    assert {path.name for path in out.glob("*part*")} == mine | {".folder.gguf.part"}
+
+
+def test_the_bundle_that_was_there_goes_with_all_its_files(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run_plan(plan_conversion(checkpoint, Recipe(split_max_bytes=700_000)), out)
+    (out / "notes.txt").write_text("the user's")
+    convert(checkpoint, out, type="q8_0", projector_type="bf16", overwrite=True)
+    names = {file.name for file in Manifest.read(out).files}
+    assert {path.name for path in out.iterdir()} == names | {MANIFEST_NAME, "notes.txt"}
+
+
+def test_more_parts_than_files_may_be_open(checkpoint: Path, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    n_open = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (n_open + 15, hard))
+    try:
+        (parts,) = run_plan(plan_conversion(checkpoint, Recipe(split_max_bytes=1)), tmp_path / "out").models
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(parts) == 46
+
+
+def test_experts_are_blamed_by_their_own_names(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "c", shape=MOE, expert_layout="separate")
+    seventh = "model.language_model.layers.2.mlp.experts.7.up_proj.weight"
+    poke(checkpoint, seventh, {3: 0x7FC0})
+    with pytest.raises(CheckpointError, match=f"^'{seventh}' holds 1 NaN and 0 infinite values; [^;]*$"):
+        convert(checkpoint, tmp_path / "out")
+
+
+def test_only_what_is_read_identifies_the_source(checkpoint: Path, tmp_path: Path) -> None:
+    (checkpoint / "training-log.txt").write_text("long")
+    (checkpoint / MANIFEST_NAME).write_text("{}")
+    files = {file.name: file for file in convert(checkpoint, tmp_path / "out").manifest.source.files}
+    assert not files.keys() & {"training-log.txt", MANIFEST_NAME}
+    shard = checkpoint / "model.safetensors"
+    header = 8 + int.from_bytes(shard.read_bytes()[:8], "little")
+    assert files[shard.name].sha256 == hashlib.sha256(shard.read_bytes()[:header]).hexdigest()
+
+
+def test_what_a_plan_needs(checkpoint: Path, tmp_path: Path) -> None:
+    plan = plan_conversion(checkpoint, Recipe(("f32", "bf16")))
+    needs = find_needs(plan, tmp_path / "not" / "there", 2)
+    assert needs.disk == tmp_path
+    assert needs.disk_bytes > plan.n_bytes == sum(file.n_bytes for file in plan.files)
+    assert find_needs(plan, tmp_path, 64).memory_bytes < 200 << 20  # it has no more than this to read
 
 
 def run_plan(plan: WritePlan, out: Path) -> Manifest:
