@@ -71,18 +71,19 @@ def _verified(source: Path) -> None:
 
 
 def _several_types(source: Path) -> None:
+    one, two = "BF16 and Q8_0 in one pass", ("BF16 alone", "Q8_0 alone")
     both, bf16, q8_0 = (source.with_name(name) for name in ("both", "bf16", "q8_0"))
     rows = in_turn(
         {
-            "BF16 and Q8_0 in one pass": _convert(
-                source, both, "--no-verify", "--type", "bf16", "--type", "Q8_0"
-            ),
-            "BF16 alone": _convert(source, bf16, "--no-verify"),
-            "Q8_0 alone": _convert(source, q8_0, "--no-verify", "--type", "Q8_0"),
+            one: _convert(source, both, "--no-verify", "--type", "bf16", "--type", "Q8_0"),
+            two[0]: _convert(source, bf16, "--no-verify"),
+            two[1]: _convert(source, q8_0, "--no-verify", "--type", "Q8_0"),
         },
         _ROUNDS,
     )
     report("convert: two types", rows)
+    ratio = rows[one].seconds / sum(rows[name].seconds for name in two)
+    print(f"  one pass / two runs: {ratio:.2f}")
 
 
 def _convert(source: Path, out: Path, *options: str) -> Command:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +14,8 @@ from pathlib import Path
 __all__ = ["Command", "Measured", "in_turn", "run"]
 
 _RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes on macOS, KiB on Linux
+
+_SHOWN_BYTES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +57,22 @@ def in_turn(commands: Mapping[str, Command], n_rounds: int) -> dict[str, Measure
 
 
 def run(arguments: Sequence[str]) -> Measured:
-    """Run a command once, its talk thrown away.
+    """Run a command once.
 
     Raises:
-        RuntimeError: It failed.
+        RuntimeError: It failed; with the end of what it said.
     """
-    started = time.perf_counter()
-    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)  # the only call that tells a single child's memory
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"exit code {process.returncode}: {' '.join(arguments)}")
-    return Measured(time.perf_counter() - started, usage.ru_maxrss * _RSS_UNIT_BYTES)
+    with tempfile.TemporaryFile() as said:
+        started = time.perf_counter()
+        with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=said) as process:
+            _, status, usage = os.wait4(process.pid, 0)  # the only call that tells a single child's memory
+            process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - started
+        if process.returncode:
+            said.seek(0)
+            end = said.read()[-_SHOWN_BYTES:].decode(errors="replace")
+            raise RuntimeError(f"exit code {process.returncode}: {' '.join(arguments)}\n{end}")
+    return Measured(seconds, usage.ru_maxrss * _RSS_UNIT_BYTES)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from tests.goldens import GOLDEN
 from tests.true_shapes import write_seeded
 from tools.oracle import TOKENIZER
 
@@ -18,6 +19,7 @@ def write_source(folder: Path) -> None:
     write_seeded("2B", folder)
     for file in TOKENIZER.iterdir():
         shutil.copy(file, folder)
+    shutil.copy(GOLDEN / "templates" / "instruct.jinja", folder / "chat_template.jinja")
 
 
 if __name__ == "__main__":
