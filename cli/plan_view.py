@@ -41,7 +41,7 @@ def plan_json(plan: WritePlan, out: Path, needs: Needs) -> None:
             "size_bytes": file.n_bytes,
             "tensors": [
                 {"name": item.name, "shape": item.shape, "type": item.kind.name, "size_bytes": item.nbytes}
-                for item in (tensor.draft for tensor in file.tensors)
+                for item in file.tensors
             ],
         }
         for file in plan.files
@@ -88,7 +88,7 @@ def _alike(
     Each list holds the tensor as it stands in each file.
     """
     everywhere: dict[str, list[DraftTensor]] = {}
-    for tensor in (planned.draft for file in files for planned in file.tensors):
+    for tensor in (planned for file in files for planned in file.tensors):
         everywhere.setdefault(tensor.name, []).append(tensor)
     found: dict[tuple[str, tuple[int, ...], tuple[str, ...]], list[list[DraftTensor]]] = {}
     for name, tensors in everywhere.items():

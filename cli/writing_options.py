@@ -127,9 +127,9 @@ def carry_out(
     """Show the plan, or write it, verify what was written, and say so."""
     from qwen3vl_edge.cli import plan_view, view
     from qwen3vl_edge.errors import EdgeError
-    from qwen3vl_edge.quant.encode import QuantEncoder
+    from qwen3vl_edge.quant.run import run_plan
     from qwen3vl_edge.runtime.threads import default_threads
-    from qwen3vl_edge.writing import find_needs, refuse_overwriting, run_plan
+    from qwen3vl_edge.writing import find_needs, refuse_overwriting
 
     n_threads = threads or default_threads()
     if dry_run:
@@ -140,9 +140,7 @@ def carry_out(
             raise EdgeError(needs.problem)
         return
     progress = view.progress()
-    manifest = run_plan(
-        plan, out, QuantEncoder(), overwrite=overwrite, n_threads=n_threads, progress=progress
-    )
+    manifest = run_plan(plan, out, overwrite=overwrite, n_threads=n_threads, progress=progress)
     _report(out, manifest, verify=verify, json=json, progress=progress)
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 from qwen3vl_edge.bundle import Bundle, bundles_of
 from qwen3vl_edge.converters.plan import Recipe, plan_conversion
 from qwen3vl_edge.progress import SILENT, Progress
-from qwen3vl_edge.quant.encode import QuantEncoder
-from qwen3vl_edge.writing import run_plan
+from qwen3vl_edge.quant.run import run_plan
 
 __all__ = ["convert"]
 
@@ -23,7 +22,7 @@ def convert(  # noqa: PLR0913
 ) -> Bundle:
     """Convert the checkpoint in `src` to a bundle in `out_dir` (made if need be).
 
-    `plan_conversion` with a `Recipe`, and `writing.run_plan`, can do more.
+    `plan_conversion` with a `Recipe`, and `quant.run.run_plan`, can do more.
 
     Args:
         src: A folder in Hugging Face layout.
@@ -40,5 +39,5 @@ def convert(  # noqa: PLR0913
         EdgeError: the disk is too small or refused.
     """
     plan = plan_conversion(src, Recipe((type,), projector_type, name))
-    manifest = run_plan(plan, out_dir, QuantEncoder(), overwrite=overwrite, progress=progress)
+    manifest = run_plan(plan, out_dir, overwrite=overwrite, progress=progress)
     return bundles_of(out_dir, manifest)[0]

@@ -58,7 +58,8 @@ class _Expected:
 def map_tensors(checkpoint: Checkpoint, config: ModelConfig) -> tuple[list[Mapped], list[Mapped]]:
     """Assign every tensor of the checkpoint; returns those of the language model and of the projector.
 
-    Both come in the order in which the checkpoint holds them, so that it is read from front to back.
+    Both come in the order of llama.cpp's converter: file after file, by name (gguf-py/gguf/utility.py,
+    0c1e57098). That is the order in which safetensors writes the tensors of one dtype.
 
     Raises:
         CheckpointError: all unknown, missing, misshapen, unreadable and doubled tensors in one line.
@@ -165,14 +166,14 @@ class _Assignment:
         self.known: set[str] = set()
 
     def take(self, expected: Sequence[_Expected]) -> list[Mapped]:
-        """Assign what is there, in the order of the checkpoint's files."""
+        """Assign what is there, sorted by file and name."""
         mapped = []
         for item in expected:
             source = self._source(item)
             if source is not None:
                 cut, shape = _cut(item.part, source.shape)
                 mapped.append(Mapped(item.target, shape, source, cut))
-        return sorted(mapped, key=lambda item: (item.source.refs[0].path.name, item.source.refs[0].offset))
+        return sorted(mapped, key=lambda item: (item.source.refs[0].path.name, item.source.refs[0].name))
 
     def _source(self, item: _Expected) -> CheckpointSource | None:
         self.known.update(item.sources)

@@ -93,8 +93,8 @@ def _unpadded(sources: Sequence[GGUFInfo]) -> list[tuple[str, tuple[int, ...]]]:
     for info in sources:
         width = info.metadata.get(UNPADDED_KEY)
         for item in info.tensors:
-            padded = isinstance(width, int)
-            shapes.append((item.name, padded_shape(item.name, item.shape, width) if padded else item.shape))
+            shape = padded_shape(item.name, item.shape, width) if isinstance(width, int) else item.shape
+            shapes.append((item.name, shape))
     return shapes
 
 

@@ -11,10 +11,11 @@ import pytest
 
 from qwen3vl_edge import verification
 from qwen3vl_edge.bundle import Bundle, find_bundle, find_bundles
-from qwen3vl_edge.converters import Recipe, plan_conversion, run_plan
+from qwen3vl_edge.converters import Recipe, plan_conversion
 from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.manifest import MANIFEST_NAME, Manifest
 from qwen3vl_edge.progress import Task
+from qwen3vl_edge.quant.run import run_plan
 from qwen3vl_edge.runtime.trial_process import Trial
 from qwen3vl_edge.verification import Check, Verification, verify_bundles
 from tests.tiny_checkpoint import write_tiny_checkpoint

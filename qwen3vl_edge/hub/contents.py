@@ -16,9 +16,11 @@ __all__ = [
     "SINGLE",
     "HubFile",
     "Listing",
+    "content_hasher",
     "is_small",
     "is_wanted",
     "shard_names",
+    "unusual_absences",
 ]
 
 CONFIG = "config.json"
@@ -43,6 +45,14 @@ _SMALL = frozenset((
     "chat_template.json",
     "README.md",
 ))  # fmt: skip
+# What published checkpoints have beside config.json and weights, each by one name or another.
+_USUAL = (
+    ("generation_config.json",),
+    ("preprocessor_config.json", "processor_config.json"),
+    ("tokenizer.json", "vocab.json"),
+    ("tokenizer_config.json",),
+    ("chat_template.json", "chat_template.jinja"),
+)
 _SHARD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors")
 _INDEX_LIMIT_BYTES = 64 << 20
 
@@ -59,16 +69,12 @@ class HubFile:
     size_bytes: int
     blob: str
 
-    @property
-    def in_lfs(self) -> bool:
-        """Whether Git LFS stores it, as every large file."""
-        return len(self.blob) == 64
-
-    def hasher(self) -> "hashlib._Hash":
-        """Return a fresh hash object that gives `blob` once it has seen the whole content."""
-        if self.in_lfs:
-            return hashlib.sha256()
-        return hashlib.sha1(b"blob %d\0" % self.size_bytes, usedforsecurity=False)
+    def to_sibling(self) -> dict[str, object]:
+        """Return it as the hub's listing has it, for `Listing.parse` to read again."""
+        sibling: dict[str, object] = {"rfilename": self.name, "size": self.size_bytes}
+        if _is_sha256(self.blob):
+            return sibling | {"lfs": {"sha256": self.blob, "size": self.size_bytes}}
+        return sibling | {"blobId": self.blob}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,34 @@ class Listing:
             raise CheckpointError(join_problems(fields.problems))
         return cls(commit, {file.name: file for file in files})
 
+    def to_dict(self) -> dict[str, object]:
+        """Return what `parse` reads."""
+        return {"sha": self.commit, "siblings": [file.to_sibling() for file in self.files.values()]}
+
+    def needed(self, folder: Path, *, weights: bool) -> list[HubFile]:
+        """Return the files that a conversion reads, with `weights` those that the index in `folder` names.
+
+        Raises:
+            CheckpointError: the index is none, or names files that are not listed.
+        """
+        small = [file for name, file in self.files.items() if is_small(name)]
+        if not weights:
+            return small
+        names = shard_names(folder)
+        if missing := [name for name in names if name not in self.files]:
+            raise CheckpointError(
+                f"{folder}: its index names files that the repository has not: {join_problems(missing)}; "
+                "is it a Qwen3-VL checkpoint?"
+            )
+        return small + [self.files[name] for name in names]
+
+
+def content_hasher(blob: str, size_bytes: int) -> "hashlib._Hash":
+    """Return a fresh hash object that gives `blob` once it has seen the whole content of `size_bytes`."""
+    if _is_sha256(blob):
+        return hashlib.sha256()
+    return hashlib.sha1(b"blob %d\0" % size_bytes, usedforsecurity=False)
+
 
 def is_small(name: str) -> bool:
     """Whether `name` is a file beside the weights that a conversion reads."""
@@ -102,6 +136,11 @@ def is_small(name: str) -> bool:
 def is_wanted(name: str) -> bool:
     """Whether a conversion may read the file `name`; none in a folder is."""
     return name in _SMALL or _SHARD.fullmatch(name) is not None
+
+
+def unusual_absences(folder: Path) -> list[str]:
+    """Name what `folder` lacks of the files that published checkpoints have beside their weights."""
+    return [names[0] for names in _USUAL if not any((folder / name).exists() for name in names)]
 
 
 def shard_names(folder: Path) -> list[str]:
@@ -124,6 +163,11 @@ def shard_names(folder: Path) -> list[str]:
             "expected"
         )
     return names
+
+
+def _is_sha256(blob: str) -> bool:
+    """Whether the content is in Git LFS, as that of every large file."""
+    return len(blob) == 64
 
 
 def _file(item: Fields) -> HubFile:

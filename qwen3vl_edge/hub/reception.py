@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import httpx2
 
-from qwen3vl_edge.hub.contents import HubFile
+from qwen3vl_edge.hub.contents import HubFile, content_hasher
 
 __all__ = ["DamagedError", "Reception"]
 
@@ -27,7 +27,7 @@ class Reception:
         self._file = file
         self._target = target
         self._on_size = on_size
-        self._hasher = file.hasher()
+        self._hasher = content_hasher(file.blob, file.size_bytes)
         if target.seek(0, os.SEEK_END) > file.size_bytes:
             self._restart()
         target.seek(0)
@@ -70,5 +70,5 @@ class Reception:
 
     def _restart(self) -> None:
         self._target.truncate(0)
-        self._hasher = self._file.hasher()
+        self._hasher = content_hasher(self._file.blob, self._file.size_bytes)
         self.size = 0

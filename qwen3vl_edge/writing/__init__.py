@@ -1,8 +1,8 @@
 """GGUF files from planned tensors: laid out, streamed, hashed, published all at once."""
 
+from qwen3vl_edge.writing.bundle_writer import refuse_overwriting, write_bundle
 from qwen3vl_edge.writing.needs import Needs, find_needs
 from qwen3vl_edge.writing.planned import Draft, DraftTensor, PlannedFile, PlannedTensor, WritePlan, lay_out
-from qwen3vl_edge.writing.run import refuse_overwriting, run_plan
 
 __all__ = [
     "Draft",
@@ -14,5 +14,5 @@ __all__ = [
     "find_needs",
     "lay_out",
     "refuse_overwriting",
-    "run_plan",
+    "write_bundle",
 ]

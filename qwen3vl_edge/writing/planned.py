@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -53,12 +53,11 @@ class Draft:
     tensors: Sequence[DraftTensor]
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedTensor:
+@dataclass(frozen=True, slots=True, eq=False)
+class PlannedTensor(DraftTensor):
     """A tensor in its place: `offset` in bytes from the start of the file."""
 
-    draft: DraftTensor
-    offset: int
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +75,12 @@ class PlannedFile:
     @property
     def n_bytes(self) -> int:
         """Return the size of the whole file."""
-        return len(self.header) + sum(_padded(tensor.draft.nbytes) for tensor in self.tensors)
+        return len(self.header) + sum(_padded(tensor.nbytes) for tensor in self.tensors)
 
     @property
     def tensor_types(self) -> Mapping[str, int]:
         """Return how many tensors there are of each type."""
-        return dict(sorted(Counter(tensor.draft.kind.name for tensor in self.tensors).items()))
+        return dict(sorted(Counter(tensor.kind.name for tensor in self.tensors).items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,8 @@ def lay_out(
 
 def _placed(tensors: Sequence[DraftTensor], offset: int) -> Iterator[PlannedTensor]:
     for tensor in tensors:
-        yield PlannedTensor(tensor, offset)
+        values = {item.name: getattr(tensor, item.name) for item in fields(DraftTensor)}
+        yield PlannedTensor(**values, offset=offset)
         offset += _padded(tensor.nbytes)
 
 

@@ -138,7 +138,7 @@ def _blocks(files: Sequence[PlannedFile]) -> Iterator[tuple[Source, list[_Output
     outputs: dict[Source, list[_Output]] = {}
     for i, file in enumerate(files):
         for tensor in file.tensors:
-            outputs.setdefault(tensor.draft.source, []).append(_Output(i, tensor))
+            outputs.setdefault(tensor.source, []).append(_Output(i, tensor))
     for source, made in outputs.items():
         for rows in source.ranges(_BLOCK_BYTES):
             yield source, made, rows
@@ -149,23 +149,23 @@ def _convert(
 ) -> list[_Piece]:
     """Read a block and give it to each tensor that is made of it; the last of a tensor brings the padding."""
     stored = source.read(*rows)
-    if not faults.passes(source, rows[0], stored, [output.tensor.draft.kind for output in outputs]):
+    if not faults.passes(source, rows[0], stored, [output.tensor.kind for output in outputs]):
         return []
     pieces = []
-    for _, same in groupby(outputs, key=lambda output: output.tensor.draft.name):
+    for _, same in groupby(outputs, key=lambda output: output.tensor.name):
         wanted = list(same)
-        part = wanted[0].tensor.draft.cut.of(stored)
+        part = wanted[0].tensor.cut.of(stored)
         if rows[1] == source.shape[0]:
-            n_missing = wanted[0].tensor.draft.shape[0] - source.shape[0]
+            n_missing = wanted[0].tensor.shape[0] - source.shape[0]
             part = np.pad(part, [(0, n_missing)] + [(0, 0)] * (part.ndim - 1)) if n_missing else part
-        drafts = [output.tensor.draft for output in wanted]
+        drafts = [output.tensor for output in wanted]
         for output, data in zip(wanted, encoder.encode(part, source.dtype, drafts, rows[0]), strict=True):
             pieces += _placed(output, rows[0], data)
     return pieces
 
 
 def _placed(output: _Output, first_row: int, data: memoryview) -> list[_Piece]:
-    tensor, start = output.tensor.draft, output.tensor.offset
+    tensor, start = output.tensor, output.tensor.offset
     position = start + first_row * (tensor.nbytes // tensor.shape[0])
     pieces = [_Piece(output.file, position, data)]
     end = start + tensor.nbytes
@@ -178,6 +178,6 @@ def _cost(source: Source, outputs: Sequence[_Output], rows: tuple[int, int]) -> 
     """Estimate the memory of converting a block: as stored, as float32 and at work, as written."""
     n_values = prod(source.shape) // source.shape[0] * (rows[1] - rows[0])
     stored = source.nbytes // source.shape[0] * (rows[1] - rows[0])
-    plain = all(output.tensor.draft.kind.name == source.dtype for output in outputs)
-    written = sum(output.tensor.draft.nbytes * (rows[1] - rows[0]) // source.shape[0] for output in outputs)
+    plain = all(output.tensor.kind.name == source.dtype for output in outputs)
+    written = sum(output.tensor.nbytes * (rows[1] - rows[0]) // source.shape[0] for output in outputs)
     return stored + written + (0 if plain else n_values * _WORK_BYTES_PER_VALUE)

@@ -18,8 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from qwen3vl_edge.converters import ConversionPlan, Recipe, plan_conversion, run_plan
+from qwen3vl_edge.converters import Recipe, plan_conversion
 from qwen3vl_edge.errors import EdgeError
+from qwen3vl_edge.quant.run import run_plan
+from qwen3vl_edge.writing import WritePlan
 from tests.converters.mutations import mutate
 from tests.converters.nonsense import nonsense_in_model, nonsense_in_projector, nonsense_in_reading
 from tests.converters.spoil import SMALL, edit_json
@@ -73,7 +75,7 @@ def watchdog() -> Iterator[None]:
     assert time.monotonic() - began < LIMIT_S  # in native code no signal is heard
 
 
-def fingerprint(plan: ConversionPlan) -> bytes:
+def fingerprint(plan: WritePlan) -> bytes:
     """Identify what a plan writes: equal headers over equal weights make equal files."""
     digest = hashlib.sha256()
     for file in plan.files:
@@ -83,7 +85,7 @@ def fingerprint(plan: ConversionPlan) -> bytes:
     return digest.digest()
 
 
-def check_written(plan: ConversionPlan, out: Path) -> None:
+def check_written(plan: WritePlan, out: Path) -> None:
     """Convert for good and look at all that came out."""
     run_plan(plan, out, n_threads=1)
     model, projector = (out / file.name for file in plan.files)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qwen3vl_edge.converters import convert, write
+from qwen3vl_edge.converters import convert
+from qwen3vl_edge.writing import write
 from tests.converters.cases import GOLDEN_CASES, MODEL_JOBS, SHALLOW_MOE, write_case
 from tests.converters.differences import MODEL_DIFFERENCES, PROJECTOR_DIFFERENCES, Difference
 from tests.converters.listing import Listing, read_listing

@@ -12,7 +12,8 @@ import pytest
 from gguf import GGUFReader
 
 from qwen3vl_edge.cli.main import run
-from qwen3vl_edge.converters import PlannedFile, Recipe, plan_conversion
+from qwen3vl_edge.converters import Recipe, plan_conversion
+from qwen3vl_edge.writing import PlannedFile
 from tests.tiny_shape import tensor_shapes
 from tests.true_shapes import TRUE_SHAPES, write_hollow, write_true_config
 
@@ -87,7 +88,7 @@ def test_headers_of_real_weights_give_the_same_plan(member: str, tmp_path: Path)
             len(expected.header),
         )
         assert table(ours) == table(expected)
-    read = [(tensor.source.refs[0].path, tensor.source.refs[0].offset) for tensor in found.files[0].tensors]
+    read = [(tensor.source.refs[0].path, tensor.source.refs[0].name) for tensor in found.files[0].tensors]
     assert read == sorted(read)
 
 

@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qwen3vl_edge.converters import MODEL_TYPES, PROJECTOR_TYPES, convert
+from qwen3vl_edge.converters import convert
 from tests.fp8 import Fp8
 from tests.parity.oracle import assert_same_file, run_oracle
 from tests.safetensors_files import Dtype, read_stored, write_safetensors, write_stored
 from tests.tiny_checkpoint import ExpertLayout, Spelling, TinyShape, tiny_tensors, write_tiny_checkpoint
 from tests.tiny_tokenizer import FIRST_ADDED_ID
 from tools.oracle import TOKENIZER
+
+MODEL_TYPES = ("bf16", "f16", "f32", "Q8_0")
+PROJECTOR_TYPES = ("f16", "bf16", "f32")
 
 pytestmark = pytest.mark.parity
 

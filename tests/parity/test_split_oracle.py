@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from qwen3vl_edge.converters import Recipe, parse_size, plan_conversion, run_plan
+from qwen3vl_edge.converters import Recipe, plan_conversion
+from qwen3vl_edge.quant.run import run_plan
+from qwen3vl_edge.writing.split import parse_size
 from tests.converters.listing import read_listing
 from tests.parity.oracle import data_of, run_oracle
 from tests.tiny_checkpoint import MOE, TinyShape, write_tiny_checkpoint

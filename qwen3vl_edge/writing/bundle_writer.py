@@ -15,10 +15,10 @@ from qwen3vl_edge.writing.planned import DraftTensor, WritePlan
 from qwen3vl_edge.writing.publish import publish, temporary_path
 from qwen3vl_edge.writing.write import Written, write_files
 
-__all__ = ["refuse_overwriting", "run_plan"]
+__all__ = ["refuse_overwriting", "write_bundle"]
 
 
-def run_plan(  # noqa: PLR0913
+def write_bundle(  # noqa: PLR0913
     plan: WritePlan,
     out_dir: Path,
     encoder: Encoder,
@@ -132,7 +132,7 @@ def _manifest(plan: WritePlan, written: Sequence[Written], encoder: Encoder) -> 
             tensor_types=item.planned.tensor_types,
             part=item.planned.part,
             n_parts=item.planned.n_parts,
-            tensors=tuple(_note(tensor.draft, encoder) for tensor in item.planned.tensors),
+            tensors=tuple(_note(tensor, encoder) for tensor in item.planned.tensors),
         )
         for item in written
     )
