@@ -1,10 +1,9 @@
-"""The hub's shared cache on this disk: what it holds of one repository, and what of it was verified.
+"""The hub's shared cache on this disk: what it holds of one repository, and what was seen of it.
 
 Layout (huggingface_hub 2.4.0, `file_download.py`), below ``models--ORG--NAME/``: ``blobs/HASH`` are the
 files, ``snapshots/COMMIT/NAME`` links to them, ``refs/REVISION`` holds the commit that a revision meant last.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -14,44 +13,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from qwen3vl_edge.errors import CheckpointError, UsageError
-from qwen3vl_edge.hub.contents import COMMIT, HubFile
+from qwen3vl_edge.errors import CheckpointError
+from qwen3vl_edge.hub.contents import COMMIT, HubFile, Listing, content_hasher, is_wanted
+from qwen3vl_edge.input_files import read_bytes
 from qwen3vl_edge.json_fields import read_object
 from qwen3vl_edge.paths import user_cache_dir
 
-__all__ = ["HubCache", "hub_cache_folder", "hub_endpoint", "hub_offline"]
+__all__ = ["HubCache"]
 
 _BLOCK_BYTES = 1 << 20
-_TRUE = {"1", "ON", "YES", "TRUE"}
-
-
-def hub_endpoint() -> str:
-    """URL of the hub, ``$HF_ENDPOINT`` or huggingface.co, without a slash at its end.
-
-    Raises:
-        UsageError: it is no URL.
-    """
-    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    if not re.fullmatch(r"https?://[^/?#\s\[\]]+(/[^?#\s]*)?", endpoint):
-        raise UsageError("HF_ENDPOINT is not the URL of a hub; https://huggingface.co is one")
-    return endpoint.rstrip("/")
-
-
-def hub_offline() -> bool:
-    """Whether ``$HF_HUB_OFFLINE`` (or ``$TRANSFORMERS_OFFLINE``) forbids every request."""
-    value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
-    return value.upper() in _TRUE
-
-
-def hub_cache_folder() -> Path:
-    """Folder that all programs share for the hub's files; the rules of huggingface_hub's `constants.py`.
-
-    They are read at each call, which huggingface_hub does once, when it is imported.
-    """
-    base = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    home = os.environ.get("HF_HOME", f"{base}/huggingface")
-    folder = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or f"{home}/hub"
-    return Path(os.path.expandvars(folder)).expanduser()
+_LISTING_LIMIT_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,42 +94,61 @@ class HubCache:
         if self.commit_of(revision) != commit:  # a complete cache may well be read-only
             _write_whole(self.folder / "refs" / revision, commit)
 
-    def linked_sha256(self, path: Path) -> str | None:
+    def listing(self, commit: str) -> Listing | None:
+        """Return what the hub has once listed for `commit`, as far as this program has seen it."""
+        path = self._listing_record(commit)
+        try:
+            raw = read_bytes(path, _LISTING_LIMIT_BYTES, CheckpointError)
+            return Listing.parse(raw, str(path), is_wanted)
+        except CheckpointError:  # no record, or a damaged one
+            return None
+
+    def remember_listing(self, listing: Listing) -> None:
+        """Note what the commit holds: without the hub, the cache alone does not tell what it lacks."""
+        path = self._listing_record(listing.commit)
+        if self.listing(listing.commit) != listing:
+            with suppress(OSError):  # without a record a lack is found later, or warned of
+                _write_whole(path, json.dumps(listing.to_dict()))
+
+    def _listing_record(self, commit: str) -> Path:
+        return user_cache_dir() / "listings" / self.folder.name / f"{commit}.json"
+
+    def linked_blob(self, path: Path) -> str | None:
         """Return the hash that the link `path` names as its content's; None if it names none."""
         name = path.readlink().name if path.is_symlink() else ""
-        return name if re.fullmatch(r"[0-9a-f]{64}", name) else None
+        return name if re.fullmatch(r"[0-9a-f]{64}|[0-9a-f]{40}", name) else None
 
-    def is_verified(self, path: Path, sha256: str) -> bool:
+    def is_verified(self, path: Path, blob: str) -> bool:
         """Whether `path`, unchanged since, was once seen to have this hash."""
-        record = _record(sha256)
+        record = _record(blob)
         try:
             return record.exists() and read_object(record, 1024, CheckpointError) == _state(path)
         except CheckpointError:  # a damaged record is no record
             return False
 
-    def note_verified(self, path: Path, sha256: str) -> None:
+    def note_verified(self, path: Path, blob: str) -> None:
         """Record that `path` as it is now has this hash, so that nobody reads gigabytes to know it again."""
         with suppress(OSError):  # without a record the file is hashed again, no more
-            _write_whole(_record(sha256), json.dumps(_state(path)))
+            _write_whole(_record(blob), json.dumps(_state(path)))
 
-    def verify(self, path: Path, sha256: str, on_bytes: Callable[[int], None]) -> None:
-        """Hash `path`, calling `on_bytes` with each number of bytes read.
+    def verify(self, path: Path, blob: str, on_bytes: Callable[[int], None]) -> None:
+        """Compare `path` with the hash `blob` of its content; `on_bytes` is told each number of bytes read.
 
         Raises:
             CheckpointError: it is another content; it has been removed, so that it can be fetched anew.
         """
-        hasher = hashlib.sha256()
+        hasher = content_hasher(blob, path.stat().st_size)
         with path.open("rb") as source:
             while block := source.read(_BLOCK_BYTES):
                 hasher.update(block)
                 on_bytes(len(block))
-        if hasher.hexdigest() != sha256:
+        if hasher.hexdigest() != blob:
             self._discard(path)
             raise CheckpointError(
-                f"{self.repo_id}: {path.name} in the cache has sha256 {hasher.hexdigest()}, {sha256} is "
+                f"{self.repo_id}: {path.name} in the cache has hash {hasher.hexdigest()}, {blob} is "
                 "expected; the damaged copy was removed, run again to fetch it"
             )
-        self.note_verified(path, sha256)
+        self.note_verified(path, blob)
 
     def _discard(self, path: Path) -> None:
         """Remove a file and the links that lead to it, as far as they lie within the cache."""
@@ -172,8 +162,8 @@ class HubCache:
             path = target
 
 
-def _record(sha256: str) -> Path:
-    return user_cache_dir() / "verified" / sha256
+def _record(blob: str) -> Path:
+    return user_cache_dir() / "verified" / blob
 
 
 def _state(path: Path) -> dict[str, object]:

@@ -106,19 +106,21 @@ class Listing:
     def needed(self, folder: Path, *, weights: bool) -> list[HubFile]:
         """Return the files that a conversion reads, with `weights` those that the index in `folder` names.
 
+        Where the index is still to come, nobody knows those yet.
+
         Raises:
             CheckpointError: the index is none, or names files that are not listed.
         """
         small = [file for name, file in self.files.items() if is_small(name)]
-        if not weights:
+        if INDEX in self.files and not (folder / INDEX).exists():
             return small
-        names = shard_names(folder)
-        if missing := [name for name in names if name not in self.files]:
+        shards = shard_names(folder)
+        if missing := [name for name in shards if name not in self.files]:
             raise CheckpointError(
-                f"{folder}: its index names files that the repository has not: {join_problems(missing)}; "
-                "is it a Qwen3-VL checkpoint?"
+                f"{folder / INDEX}: names files that the repository has not: {join_problems(missing)}; is it "
+                "a Qwen3-VL checkpoint?"
             )
-        return small + [self.files[name] for name in names]
+        return small + [self.files[name] for name in shards] if weights else small
 
 
 def content_hasher(blob: str, size_bytes: int) -> "hashlib._Hash":

@@ -1,14 +1,15 @@
 """The files of one commit on their way into the cache: several at a time, each verified, none twice."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from qwen3vl_edge.errors import CheckpointError, EdgeError, join_problems
 from qwen3vl_edge.hub.cache import HubCache
-from qwen3vl_edge.hub.contents import CONFIG, INDEX, SINGLE, HubFile, Listing, is_small, shard_names
+from qwen3vl_edge.hub.contents import CONFIG, INDEX, SINGLE, HubFile, Listing, is_small
+from qwen3vl_edge.hub.streams import run_all
 from qwen3vl_edge.progress import SILENT, Progress, Task
 
 if TYPE_CHECKING:
@@ -34,23 +35,24 @@ class Fetch:
         files = self._listing.files
         self._check(CONFIG in files, "it has no config.json")
         self._check(INDEX in files or SINGLE in files, f"it has neither {INDEX} nor {SINGLE}")
-        small = [file for name, file in files.items() if is_small(name)]
-        huge = [file.name for file in small if file.size_bytes > _SMALL_LIMIT_BYTES]
+        huge = [
+            name for name, file in files.items() if is_small(name) and file.size_bytes > _SMALL_LIMIT_BYTES
+        ]
         self._check(not huge, f"{join_problems(huge)} is larger than {_SMALL_LIMIT_BYTES} bytes")
         if INDEX in files:
-            self._fetch([files[INDEX]], SILENT)  # first, for it names the others
-        shards = shard_names(self._folder)
-        missing = [name for name in shards if name not in files]
-        self._check(not missing, f"its index names files that it has not: {join_problems(missing)}")
-        needed = small + [files[name] for name in shards] if weights else small
-        self._fetch(needed, progress)
-        verify(self._cache, {self._folder / file.name: file.blob for file in needed if file.in_lfs}, progress)
+            self._obtain([files[INDEX]], SILENT)  # first, for it names the others
+        self._obtain(self._listing.needed(self._folder, weights=weights), progress)
 
     def _check(self, sound: bool, fault: str) -> None:
         if not sound:
             raise CheckpointError(
                 f"{self._cache.repo_id}@{self._listing.commit[:12]}: {fault}; is it a Qwen3-VL checkpoint?"
             )
+
+    def _obtain(self, files: Sequence[HubFile], progress: Progress) -> None:
+        """Fetch what is missing of `files`, verify what was there."""
+        self._fetch(files, progress)
+        verify(self._cache, {self._folder / file.name: file.blob for file in files}, progress)
 
     def _fetch(self, files: Sequence[HubFile], progress: Progress) -> None:
         """Download what is missing of `files`, several at a time; the smallest first."""
@@ -64,28 +66,24 @@ class Fetch:
         todo = {file: size for file, size in missing.items() if not (self._folder / file.name).exists()}
         if not todo:
             return
-        stop, lock = Event(), Lock()
-        with progress.task("fetching", total, "bytes") as task, ThreadPoolExecutor(_STREAMS) as pool:
-            try:
-                jobs = [
-                    pool.submit(self._fetch_file, file, _Share(file.size_bytes - size, task, lock), stop)
+        lock = Lock()
+        with progress.task("fetching", total, "bytes") as task:
+            run_all(
+                [
+                    partial(self._fetch_file, file, _Share(file.size_bytes - size, task, lock))
                     for file, size in sorted(todo.items(), key=lambda item: item[0].size_bytes)
-                ]
-                for job in as_completed(jobs):
-                    job.result()
-            finally:  # the first failure ends the others, and so does Ctrl-C
-                stop.set()
-                pool.shutdown(cancel_futures=True)
+                ],
+                _STREAMS,
+            )
 
     def _fetch_file(self, file: HubFile, share: "_Share", stop: Event) -> None:
-        blob, partial = self._cache.blob(file), self._cache.partial(file)
+        blob, begun = self._cache.blob(file), self._cache.partial(file)
         blob.parent.mkdir(parents=True, exist_ok=True)
         with self._repository.locked(self._cache.lock(file), stop):
             if not blob.exists():
-                self._repository.download(file, self._listing.commit, partial, share.reached, stop)
-                partial.replace(blob)
-                if file.in_lfs:
-                    self._cache.note_verified(blob, file.blob)
+                self._repository.download(file, self._listing.commit, begun, share.reached, stop)
+                begun.replace(blob)
+                self._cache.note_verified(blob, file.blob)
             share.reached(file.size_bytes)
             self._cache.link(file, self._listing.commit)
 
@@ -107,10 +105,10 @@ class _Share:
 
 
 def verify(cache: HubCache, expected: Mapping[Path, str], progress: Progress) -> None:
-    """Hash those of `expected` (path -> sha256) that nobody has hashed since they were written."""
-    doubtful = {path: sha256 for path, sha256 in expected.items() if not cache.is_verified(path, sha256)}
+    """Hash those of `expected` (path -> hash) that nobody has hashed since they were written."""
+    doubtful = {path: blob for path, blob in expected.items() if not cache.is_verified(path, blob)}
     if not doubtful:
         return
     with progress.task("verifying", sum(path.stat().st_size for path in doubtful), "bytes") as task:
-        for path, sha256 in doubtful.items():
-            cache.verify(path, sha256, task.advance)
+        for path, blob in doubtful.items():
+            cache.verify(path, blob, task.advance)
