@@ -142,12 +142,27 @@ class Recorder:
         *((text, None) for text in (
             "", "a", "a/", "/a/b", "a/b/c", "./a/b", "../a", "~/a", ".a/b", "a\\b", "a/b\\c", "C:/a", "a/b@",
             "a/b@x y", "a/../b", "a/b@../../x", "a/b@/x", "a/b@x/", "a--b/c", "a/b.git", "a/b.", "a/b-",
-            "a/b\n", "a/b..c", "a/b@x..y", "a/bä", "a/" + "b" * 95, "https://huggingface.co/a/b",
+            "a/b\n", "a/b..c", "a/b@x..y", "a/bä", "a/" + "b" * 95, "out/demo.gguf", "out/Demo.GGUF",
         )),
     ],
 )  # fmt: skip
 def test_references(text: str, expected: HubReference | None) -> None:
     assert parse_reference(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "wanted"),
+    [
+        ("https://huggingface.co/Qwen/X", "give Qwen/X,"),
+        ("http://huggingface.co/Qwen/X/tree/main?a=b", "give Qwen/X,"),
+        ("https://huggingface.co/", "give ORG/NAME"),
+        ("https://huggingface.co", "give ORG/NAME"),
+    ],
+)
+def test_a_web_address_is_no_reference(address: str, wanted: str) -> None:
+    with pytest.raises(UsageError, match="is a web address") as caught:
+        parse_reference(address)
+    assert wanted in str(caught.value)
 
 
 def test_fetches_what_a_conversion_reads_and_nothing_else(hub: HubServer) -> None:
@@ -344,12 +359,33 @@ def test_damage_in_the_cache_is_found_once_and_repaired(
     assert (_fetch().folder / FIRST).read_bytes() == hub.files[FIRST]
 
 
+@pytest.mark.parametrize("offline", [False, True])
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("name", ["generation_config.json", INDEX])
+def test_damage_of_a_small_file_in_the_cache_is_found(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, known: bool, offline: bool
+) -> None:
+    blob = (_fetch().folder / name).resolve()
+    blob.write_bytes(hub.files[name][:-1] + b"?")
+    if not known:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nothing-known"))
+    with monkeypatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", str(int(offline)))
+        message = _message()
+    assert name in message
+    assert hashlib.sha1(b"blob %d\0" % len(hub.files[name]) + hub.files[name]).hexdigest() in message  # noqa: S324
+    assert "run again" in message
+    assert not blob.exists()
+    assert (_fetch().folder / name).read_bytes() == hub.files[name]
+
+
 def test_what_others_fetched_is_verified_once(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fetch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nothing-known"))
-    for expected in ({"verifying": 200_000 + 90_000 + 300}, {}):
+    size = sum(len(hub.files[name]) for name in (*SMALL, *SHARDS) if name != INDEX)
+    for expected in ({"verifying": size}, {}):
         progress = Recorder()
         _fetch(progress=progress)
         assert progress.totals == expected
@@ -586,6 +622,42 @@ def test_offline_damage_is_found(hub: HubServer, monkeypatch: pytest.MonkeyPatch
     assert FIRST in _message()
 
 
+@pytest.mark.parametrize("name", ["tokenizer.json", "merges.txt", "config.json", INDEX, SECOND])
+@pytest.mark.parametrize("way", ["offline", "refused"])
+def test_a_gap_in_the_cache_is_no_checkpoint(
+    hub: HubServer, way: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (_fetch().folder / name).unlink()
+    monkeypatch.setenv(
+        *(("HF_HUB_OFFLINE", "1") if way == "offline" else ("HF_ENDPOINT", "http://127.0.0.1:9"))
+    )
+    assert f"lacks {name} of {REPO}" in _message(EdgeError)
+
+
+@pytest.mark.parametrize("record", [None, "{", "{}"])
+def test_a_gap_that_nobody_can_be_sure_of_is_a_warning(
+    hub: HubServer,
+    record: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    """Another program fetched it: of what the repository holds, only the cache itself is known."""
+    for name in ("tokenizer_config.json", "preprocessor_config.json"):
+        hub.files[name] = _content(name, 300)
+    online = _fetch()
+    (listing,) = (tmp_path / "own" / "qwen3vl-edge" / "listings").rglob(f"{COMMIT}.json")
+    listing.unlink() if record is None else listing.write_text(record)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert _fetch() == online
+    assert caplog.text == ""
+    (online.folder / "tokenizer_config.json").unlink()
+    assert _fetch() == online
+    assert f"{REPO}: the cache lacks tokenizer_config.json; if the repository has it" in caplog.text
+    (online.folder / SECOND).unlink()
+    assert SECOND in _message(EdgeError)
+
+
 @pytest.mark.parametrize("way", ["refused", "503"])
 def test_hub_down(
     hub: HubServer, way: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -639,7 +711,7 @@ def _start_child(folder: Path, server: HubServer) -> subprocess.Popen[bytes]:
     environment = {**os.environ, **_environment(server, folder), "HF_HUB_DISABLE_TELEMETRY": "1"}
     return subprocess.Popen(
         [sys.executable, "-c", program],
-        env=environment | {"HF_TOKEN_PATH": str(folder / "token"), "HF_HUB_DOWNLOAD_TIMEOUT": "1"},
+        env=environment | {"HF_TOKEN_PATH": str(folder / "token"), "HF_HUB_DOWNLOAD_TIMEOUT": "60"},
         stderr=subprocess.PIPE,
     )
 

@@ -26,7 +26,7 @@ from qwen3vl_edge.progress import SILENT, Progress
 __all__ = ["HubCheckpoint", "HubReference", "fetch_checkpoint", "parse_reference"]
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
-_WEB_ADDRESS = re.compile(r"https?://[^/]*/(?P<repo>[^/?#]+/[^/?#]+)?", re.ASCII)
+_WEB_ADDRESS = re.compile(r"https?://[^/]*(?:/(?P<repo>[^/?#]+/[^/?#]+))?", re.ASCII)
 _REVISION = re.compile(r"\w[\w.+-]*(?:/\w[\w.+-]*)*", re.ASCII)
 
 _log = logging.getLogger(__name__)
