@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3vl_edge.errors import CheckpointError, UsageError, join_problems
-from qwen3vl_edge.input_files import check_folder
+from qwen3vl_edge.input_files import check_folder, is_hub_snapshot
 from qwen3vl_edge.json_fields import read_object, shown
 from qwen3vl_edge.safetensors_header import HeaderEntry, read_header
 
@@ -127,12 +127,15 @@ class Checkpoint:
 
 
 def _check_files(folder: Path, names: list[str], held: frozenset[str]) -> None:
-    """Check that the named files are there, and no others that look like parts of the checkpoint."""
+    """Check that the named files are there, and no others that look like parts of the checkpoint.
+
+    In a hub's cache others may lie beside them: programs fetch there what they need of a repository.
+    """
     missing = [name for name in names if name not in held]
     if missing:
         raise CheckpointError(f"{folder}: the index names files that are not there: {join_problems(missing)}")
     strays = sorted(name for name in held.difference(names) if _PART_NAME.fullmatch(name))
-    if strays:
+    if strays and not is_hub_snapshot(folder):
         raise CheckpointError(
             f"{folder}: {join_problems(strays)} would not be read, as {INDEX_NAME} does not name it; "
             "fetch the index again or remove the file"

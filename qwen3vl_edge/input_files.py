@@ -10,10 +10,11 @@ from pathlib import Path
 
 from qwen3vl_edge.errors import CheckpointError, EdgeError, UsageError, join_problems
 
-__all__ = ["check_folder", "file_size", "read_bytes"]
+__all__ = ["check_folder", "file_size", "is_hub_snapshot", "read_bytes"]
 
 # Whatever the converter opens or names in a manifest ends in one of these.
 _SUFFIXES = frozenset((".json", ".txt", ".jinja", ".md", ".safetensors"))
+_GGUF = ".gguf"
 
 
 def file_size(path: Path, error: type[EdgeError]) -> int:
@@ -55,7 +56,7 @@ def check_folder(folder: Path) -> frozenset[str]:
     Links may lead to files of the same folder and, in a Hugging Face cache, to its blobs.
 
     Raises:
-        UsageError: `folder` is no folder or cannot be listed.
+        UsageError: `folder` is no folder, cannot be listed, or holds GGUF files in place of a checkpoint.
         CheckpointError: links out of the folder, folders, pipes and devices with the names of files,
             and files without permission, all in one line.
     """
@@ -63,8 +64,12 @@ def check_folder(folder: Path) -> frozenset[str]:
         names = frozenset(entry.name for entry in os.scandir(folder))
         homes = _homes(folder.resolve(strict=True))
     except (OSError, ValueError) as failure:  # ValueError: a NUL in the path
-        reason = failure.strerror if isinstance(failure, OSError) else failure
-        raise UsageError(f"{folder}: not a checkpoint folder ({reason})") from failure
+        raise UsageError(f"{folder}: {_not_a_folder(folder, failure)}") from failure
+    if "config.json" not in names and any(name.endswith(_GGUF) for name in names):
+        raise UsageError(
+            f"{folder}: a bundle, which is converted already; `quantize` makes other types of it, or give a "
+            "checkpoint folder"
+        )
     faults = []
     for name in sorted(names):
         fault = _fault(folder / name, homes) if Path(name).suffix in _SUFFIXES else None
@@ -75,17 +80,31 @@ def check_folder(folder: Path) -> frozenset[str]:
     return names
 
 
+def is_hub_snapshot(folder: Path) -> bool:
+    """Whether `folder` is one of a Hugging Face cache, ``CACHE/models--ORG--NAME/snapshots/COMMIT``."""
+    snapshots = folder.resolve().parent
+    return snapshots.name == "snapshots" and snapshots.parent.name.startswith("models--")
+
+
+def _not_a_folder(folder: Path, failure: OSError | ValueError) -> str:
+    """Say what `folder` is instead of one, and what to give."""
+    if isinstance(failure, FileNotFoundError):
+        return "no such file or folder; give a checkpoint folder, or ORG/NAME as on the hub"
+    if isinstance(failure, NotADirectoryError) and folder.name.endswith(_GGUF):
+        return "a GGUF file, which is converted already; `quantize` makes other types of it"
+    return f"not a checkpoint folder ({failure.strerror if isinstance(failure, OSError) else failure})"
+
+
 def _homes(folder: Path) -> tuple[Path, ...]:
     """Return the folders whose files belong to the checkpoint.
 
-    A Hugging Face cache is ``CACHE/models--ORG--NAME/snapshots/COMMIT``; its files are links to
-    ``../../blobs``, which may be links in turn to ``CACHE/blobs`` (huggingface_hub 2.4.0,
-    ``file_download.py`` and ``utils/_shared_blobs.py``).
+    In a Hugging Face cache they are links to ``../../blobs``, which may be links in turn to
+    ``CACHE/blobs`` (huggingface_hub 2.4.0, ``file_download.py`` and ``utils/_shared_blobs.py``).
     """
+    if not is_hub_snapshot(folder):
+        return (folder,)
     repo = folder.parent.parent
-    if folder.parent.name == "snapshots" and repo.name.startswith("models--"):
-        return folder, repo / "blobs", repo.parent / "blobs"
-    return (folder,)
+    return folder, repo / "blobs", repo.parent / "blobs"
 
 
 def _fault(path: Path, homes: tuple[Path, ...]) -> str | None:

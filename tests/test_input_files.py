@@ -44,11 +44,30 @@ def test_a_sound_folder(tmp_path: Path) -> None:
     assert "config.json" in check_folder(tmp_path / "link")
 
 
-@pytest.mark.parametrize("folder", ["absent", "file", "x" * 5000, "a\0b"])
-def test_what_is_no_folder(tmp_path: Path, folder: str) -> None:
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [
+        ("absent", "no such file or folder; give a checkpoint folder, or ORG/NAME"),
+        ("absent.gguf", "no such file or folder"),
+        ("file", "not a checkpoint folder"),
+        ("file.gguf", "a GGUF file, which is converted already; `quantize`"),
+        ("x" * 5000, "not a checkpoint folder"),
+        ("a\0b", "not a checkpoint folder"),
+    ],
+)
+def test_what_is_no_folder(tmp_path: Path, folder: str, why: str) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UsageError, match="not a checkpoint folder"):
+    (tmp_path / "file.gguf").write_text("x")
+    with pytest.raises(UsageError, match=why):
         check_folder(tmp_path / folder)
+
+
+def test_a_bundle_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "demo-F16.gguf").write_text("x")
+    with pytest.raises(UsageError, match="a bundle, which is converted already; `quantize`"):
+        check_folder(tmp_path)
+    (tmp_path / "config.json").write_text("{}")  # a bundle written beside its checkpoint
+    assert check_folder(tmp_path) == {"demo-F16.gguf", "config.json"}
 
 
 def test_links_of_a_hub_cache(tmp_path: Path) -> None:
