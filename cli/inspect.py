@@ -9,6 +9,7 @@ from qwen3vl_edge.cli import options
 from qwen3vl_edge.errors import GGUFError, UsageError
 
 if TYPE_CHECKING:
+    from qwen3vl_edge.inspection import Inspection
     from qwen3vl_edge.verification import Verification
 
 __all__ = ["inspect"]
@@ -34,7 +35,8 @@ def inspect(
     """Show what a GGUF file, a bundle or a checkpoint holds.
 
     With --verify the files are read from end to end, compared with the manifest, and opened in a process
-    of their own to read a prompt with a picture; exit code 1 says that a check has failed.
+    of their own to read a prompt with a picture; exit code 1 says that a check has failed, and every check
+    is shown.
 
     \b
     qwen3vl-edge inspect demo
@@ -43,29 +45,42 @@ def inspect(
     """
     from qwen3vl_edge.cli import tables, verification_view, view
     from qwen3vl_edge.demo import DEMO_NAME
-    from qwen3vl_edge.inspection import inspect_path
+    from qwen3vl_edge.inspection import kind_of
 
     if mmproj and not verify:
         raise UsageError("--mmproj needs --verify: without it each file is shown for itself")
     named = options.find_model(path, None, view.progress()).folder if path == DEMO_NAME else Path(path)
-    inspection = inspect_path(named)
-    if verify and inspection.kind == "checkpoint":
+    if verify and kind_of(named) == "checkpoint":
         raise UsageError(f"{path}: --verify is for bundles; convert this checkpoint, which also verifies")
     done = _verified(named, mmproj) if verify else None
+    inspection = _inspection(named, done)
     if json:
-        view.print_json(inspection.to_dict() | ({"verification": done.to_dict()} if done else {}))
+        shown = inspection.to_dict() if inspection else {"path": str(named)}
+        view.print_json(shown | ({"verification": done.to_dict()} if done else {}))
     else:
-        tables.show_inspection(inspection)
+        if inspection:
+            tables.show_inspection(inspection)
         if done:
             verification_view.show_checks(done)
     if done and not done.ok:
         raise GGUFError(done.problems)
 
 
+def _inspection(path: Path, done: "Verification | None") -> "Inspection | None":
+    """Look at `path`; None if that fails and the checks have already said why."""
+    from qwen3vl_edge.inspection import inspect_path
+
+    try:
+        return inspect_path(path)
+    except GGUFError:
+        if done is None or done.ok:
+            raise
+        return None
+
+
 def _verified(path: Path, mmproj: Path | None) -> "Verification":
-    from qwen3vl_edge.bundle import find_bundle, find_bundles
+    from qwen3vl_edge.bundle import named_bundles
     from qwen3vl_edge.cli import view
     from qwen3vl_edge.verification import verify_bundles
 
-    bundles = (find_bundle(path, mmproj),) if mmproj else find_bundles(path)
-    return verify_bundles(bundles, progress=view.progress())
+    return verify_bundles(named_bundles(path, mmproj), progress=view.progress())

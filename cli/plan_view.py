@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.filesize import decimal as in_bytes
 from rich.table import Table
 
+from qwen3vl_edge.cli.plain_text import plain
 from qwen3vl_edge.cli.view import print_json
 from qwen3vl_edge.writing import DraftTensor, Needs, PlannedFile, WritePlan
 
@@ -21,7 +22,7 @@ _LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
 def show_plan(plan: WritePlan, out: Path, needs: Needs) -> None:
     """Print files, tensors (layers of a kind together), and what the machine must have."""
     console = Console()
-    console.print(f"{plan.name} → {out}", highlight=False, markup=False)
+    console.print(plain(f"{plan.name} → {out}"))
     if not plan.has_weights:
         console.print("planned from config.json: there are no weights here", highlight=False, markup=False)
     console.print(_files(plan.files))
@@ -62,7 +63,7 @@ def _files(files: Sequence[PlannedFile]) -> Table:
     table = Table("file", "type", "size", "tensors", box=None, pad_edge=False)
     for file in files:
         counts = ", ".join(f"{count} {kind}" for kind, count in file.tensor_types.items())
-        table.add_row(file.name, file.type, in_bytes(file.n_bytes), counts)
+        table.add_row(*map(plain, (file.name, file.type, in_bytes(file.n_bytes), counts)))
     return table
 
 
@@ -71,7 +72,7 @@ def _tensors(files: Sequence[PlannedFile]) -> Table:
     table = Table("tensors", "count", "shape", "type", "size", box=None, pad_edge=False)
     for (pattern, shape, kinds), same in _alike(files).items():
         table.add_row(
-            pattern if len(same) > 1 else same[0][0].name,
+            plain(pattern if len(same) > 1 else same[0][0].name),
             str(len(same)),
             " × ".join(map(str, shape)),
             ", ".join(kinds),

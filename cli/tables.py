@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.filesize import decimal as in_bytes
 from rich.table import Table
 
+from qwen3vl_edge.cli.plain_text import plain
 from qwen3vl_edge.inspection import FileSummary, Inspection, TextFacts, TypeUse, VisionFacts
 from qwen3vl_edge.manifest import Manifest
 
@@ -17,10 +18,10 @@ def show_inspection(found: Inspection) -> None:
     """Print what was found: the whole, each file, the two halves of the model."""
     console = Console()
     console.print(
-        f"{found.name}  ({found.kind}, {found.architecture}, {_count(found.n_parameters)} parameters, "
-        f"{in_bytes(found.size_bytes)})",
-        highlight=False,
-        markup=False,
+        plain(
+            f"{found.name}  ({found.kind}, {found.architecture}, {_count(found.n_parameters)} parameters, "
+            f"{in_bytes(found.size_bytes)})"
+        )
     )
     console.print(_file_table(found.files))
     if found.text:
@@ -34,21 +35,23 @@ def show_manifest(folder: Path, manifest: Manifest) -> None:
     console = Console()
     table = Table("file", "type", "size", "sha256", box=None, pad_edge=False)
     for file in manifest.files:
-        table.add_row(file.name, file.type, in_bytes(file.size_bytes), f"{file.sha256[:16]}…")
-    console.print(f"{folder}:", highlight=False, markup=False)
+        cells = (file.name, file.type, in_bytes(file.size_bytes), f"{file.sha256[:16]}…")
+        table.add_row(*map(plain, cells))
+    console.print(plain(f"{folder}:"))
     console.print(table)
 
 
 def _file_table(files: Iterable[FileSummary]) -> Table:
     table = Table("file", "type", "size", "parameters", "tensors", box=None, pad_edge=False)
     for file in files:
-        table.add_row(
+        cells = (
             file.name if file.n_parts == 1 else f"{file.name} and {file.n_parts - 1} more",
             file.type or "",
             in_bytes(file.size_bytes),
             _count(file.n_parameters),
             ", ".join(map(_use, file.types)),
         )
+        table.add_row(*map(plain, cells))
     return table
 
 
@@ -59,7 +62,7 @@ def _use(use: TypeUse) -> str:
 def _facts(title: str, rows: Iterable[tuple[str, str]]) -> Table:
     table = Table(title, "", box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(plain, row))
     return table
 
 

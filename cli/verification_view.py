@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.text import Text
 
+from qwen3vl_edge.cli.plain_text import escaped, plain
 from qwen3vl_edge.verification import Check, CheckName, Verification
 
 __all__ = ["show_checks", "show_outcome"]
@@ -20,7 +21,7 @@ def show_outcome(done: Verification) -> None:
     if not done.ok:
         _print(done.checks)
         return
-    Console().print(_summary(done), highlight=False, markup=False)
+    Console().print(plain(_summary(done)))
     _print(tuple(check for check in done.checks if check.ok is None))
 
 
@@ -41,5 +42,6 @@ def _print(checks: tuple[Check, ...]) -> None:
     console = Console()
     for check in checks:
         state, style = _STATES[check.ok]
-        line = Text.assemble((f"{state:<9}", style), f"{check.name:<10}{check.subject}: {check.detail}")
+        what = escaped(f"{check.name:<10}{check.subject}: {check.detail}")
+        line = Text.assemble((f"{state:<9}", style), what)
         console.print(line, soft_wrap=True)

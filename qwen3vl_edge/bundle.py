@@ -1,14 +1,14 @@
 """A bundle: the language model, the projector that belongs to it, and what is known of both."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from qwen3vl_edge.errors import GGUFError, UsageError
 from qwen3vl_edge.gguf_info import GGUFInfo
-from qwen3vl_edge.manifest import MANIFEST_NAME, Manifest
+from qwen3vl_edge.manifest import MANIFEST_NAME, BundleFile, Manifest
 from qwen3vl_edge.split_names import parse_part_name
 
-__all__ = ["Bundle", "bundles_of", "find_bundle", "find_bundles", "verify_pair"]
+__all__ = ["Bundle", "bundles_of", "find_bundle", "find_bundles", "named_bundles", "verify_pair"]
 
 _PROJECTOR_PREFIX = "mmproj-"
 _TEXT_ARCHITECTURES = ("qwen3vl", "qwen3vlmoe")
@@ -27,6 +27,17 @@ class Bundle:
     projector: Path
     manifest: Manifest | None
 
+    @property
+    def written(self) -> dict[Path, BundleFile]:
+        """Return what the manifest says of each file of the pair; nothing of a projector from elsewhere."""
+        if self.manifest is None:
+            return {}
+        parts = next((parts for parts in self.manifest.models if parts[0].name == self.model.name), ())
+        files = {self.folder / part.name: part for part in parts}
+        if (self.folder / self.manifest.projector.name).resolve() == self.projector.resolve():
+            files[self.projector] = self.manifest.projector
+        return files
+
 
 def find_bundle(path: Path, projector: Path | None = None) -> Bundle:
     """Find and verify the pair that `path` means: a folder, or a language model as a GGUF file.
@@ -40,7 +51,7 @@ def find_bundle(path: Path, projector: Path | None = None) -> Bundle:
         UsageError: `path` does not exist, or it is not clear which files are meant.
         GGUFError: a file is damaged or missing, or the two do not belong together.
     """
-    found = _candidates(path, projector)
+    found = named_bundles(path, projector)
     if len(found) > 1:
         names = ", ".join(bundle.model.name for bundle in found)
         raise UsageError(f"{path}: several models, name one of the files: {names}")
@@ -53,34 +64,38 @@ def find_bundles(path: Path) -> tuple[Bundle, ...]:
     Raises:
         UsageError, GGUFError: as `find_bundle`, but for several models in a manifest.
     """
-    return tuple(_verified(bundle) for bundle in _candidates(path, None))
+    return tuple(_verified(bundle) for bundle in named_bundles(path))
 
 
-def bundles_of(folder: Path, manifest: Manifest) -> tuple[Bundle, ...]:
-    """Give the pairs of a manifest in `folder`, unverified: one for each language model."""
-    projector = folder / manifest.projector.name
+def bundles_of(folder: Path, manifest: Manifest, projector: Path | None = None) -> tuple[Bundle, ...]:
+    """Give the pairs of a manifest in `folder`, unverified: one for each language model.
+
+    `projector` takes the place of the manifest's.
+    """
+    projector = projector or folder / manifest.projector.name
     return tuple(Bundle(folder, folder / parts[0].name, projector, manifest) for parts in manifest.models)
 
 
-def _candidates(path: Path, projector: Path | None) -> list[Bundle]:
+def named_bundles(path: Path, projector: Path | None = None) -> tuple[Bundle, ...]:
+    """Find every pair that `path` means, as `find_bundle` does, unverified: files may be damaged or missing.
+
+    Raises:
+        UsageError: `path` does not exist, or it is not clear which files are meant.
+        GGUFError: the manifest is damaged.
+    """
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder; give a bundle folder or a GGUF file")
     folder = path if path.is_dir() else path.parent
     manifest = _manifest_for(folder, path)
     if manifest is None:
         model = path if path.is_file() else _only_model(folder)
-        return [Bundle(folder, model, projector or _projector_for(model), None)]
-    found = [
-        replace(bundle, projector=projector or bundle.projector)
-        for bundle in bundles_of(folder, manifest)
-        if path.is_dir() or bundle.model.name == path.name
-    ]
-    for bundle in found:
-        _check_sizes(bundle, manifest)
-    return found
+        return (Bundle(folder, model, projector or _projector_for(model), None),)
+    found = bundles_of(folder, manifest, projector)
+    return tuple(bundle for bundle in found if path.is_dir() or bundle.model.name == path.name)
 
 
 def _verified(bundle: Bundle) -> Bundle:
+    _check_sizes(bundle)
     verify_pair(GGUFInfo.read(bundle.model), GGUFInfo.read(bundle.projector))
     return bundle
 
@@ -128,11 +143,9 @@ def _manifest_for(folder: Path, path: Path) -> Manifest | None:
     return manifest
 
 
-def _check_sizes(bundle: Bundle, manifest: Manifest) -> None:
-    """Check that the files of one pair are there, whole."""
-    parts = next(parts for parts in manifest.models if parts[0].name == bundle.model.name)
-    for file in (*parts, manifest.projector):
-        path = bundle.folder / file.name
+def _check_sizes(bundle: Bundle) -> None:
+    """Check that the files of the pair are there, whole, as far as a manifest says."""
+    for path, file in bundle.written.items():
         found = path.stat().st_size if path.is_file() else None
         if found != file.size_bytes:
             state = "is missing" if found is None else f"has {found} bytes instead of {file.size_bytes}"

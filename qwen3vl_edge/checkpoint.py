@@ -129,13 +129,13 @@ class Checkpoint:
 def _check_files(folder: Path, names: list[str], held: frozenset[str]) -> None:
     """Check that the named files are there, and no others that look like parts of the checkpoint.
 
-    In a hub's cache others may lie beside them: programs fetch there what they need of a repository.
+    In a hub's cache others may lie beside what the index names: each program fetches what it needs.
     """
     missing = [name for name in names if name not in held]
     if missing:
         raise CheckpointError(f"{folder}: the index names files that are not there: {join_problems(missing)}")
     strays = sorted(name for name in held.difference(names) if _PART_NAME.fullmatch(name))
-    if strays and not is_hub_snapshot(folder):
+    if strays and not (INDEX_NAME in held and is_hub_snapshot(folder)):
         raise CheckpointError(
             f"{folder}: {join_problems(strays)} would not be read, as {INDEX_NAME} does not name it; "
             "fetch the index again or remove the file"

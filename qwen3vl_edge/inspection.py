@@ -20,8 +20,21 @@ from qwen3vl_edge.inspection_facts import (
     vision_of_config,
     vision_of_gguf,
 )
+from qwen3vl_edge.manifest import MANIFEST_NAME
 
-__all__ = ["FileSummary", "Inspection", "TextFacts", "TypeUse", "VisionFacts", "inspect_path"]
+__all__ = [
+    "FileSummary",
+    "Inspection",
+    "Kind",
+    "TextFacts",
+    "TypeUse",
+    "VisionFacts",
+    "inspect_path",
+    "kind_of",
+]
+
+
+Kind = Literal["gguf", "bundle", "checkpoint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +65,7 @@ class Inspection:
     """The whole answer; `text` or `vision` is None where the path holds only the other half."""
 
     path: str
-    kind: Literal["gguf", "bundle", "checkpoint"]
+    kind: Kind
     name: str
     architecture: str
     size_bytes: int
@@ -75,12 +88,22 @@ def inspect_path(path: Path) -> Inspection:
         UsageError: nothing of the kind is there.
         CheckpointError, GGUFError: what is there is damaged.
     """
+    looks = {"gguf": _inspect_file, "bundle": _inspect_bundle, "checkpoint": _inspect_checkpoint}
+    return looks[kind_of(path)](path)
+
+
+def kind_of(path: Path) -> Kind:
+    """Say what `path` is, by what is there; a bundle written into its checkpoint's folder is the bundle.
+
+    Raises:
+        UsageError: there is nothing.
+    """
     if path.is_file():
-        return _inspect_file(path)
-    if (path / "config.json").is_file():
-        return _inspect_checkpoint(path)
+        return "gguf"
+    if (path / "config.json").is_file() and not (path / MANIFEST_NAME).is_file():
+        return "checkpoint"
     if path.is_dir():
-        return _inspect_bundle(path)
+        return "bundle"
     raise UsageError(f"{path}: no such file or folder; give a GGUF file, a bundle or a checkpoint folder")
 
 

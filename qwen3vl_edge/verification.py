@@ -6,7 +6,7 @@ bytes as they lie on the disk, and one forward with a picture in a child process
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from io import FileIO
@@ -77,7 +77,7 @@ def verify_bundles(
     checks = [_structure(path, info) for path, info in infos.items()]
     pairs = [_pair(bundle, infos) for bundle in bundles]
     checks += pairs
-    checks += _hashes(bundles, infos.values(), progress)
+    checks += _hashes(bundles, infos, progress)
     if forward:
         with progress.task("trying", len(bundles), "models") as task:
             for bundle, pair in zip(bundles, pairs, strict=True):
@@ -124,15 +124,13 @@ def _pair(bundle: Bundle, infos: _Infos) -> Check:
     return Check("structure", subject, True, "belong together")
 
 
-def _hashes(
-    bundles: Sequence[Bundle], infos: Iterable[GGUFInfo | _Damaged], progress: Progress
-) -> list[Check]:
-    paths = dict.fromkeys(path for info in infos for path in info.paths)
-    known = {
-        bundle.folder / file.name: file
+def _hashes(bundles: Sequence[Bundle], infos: _Infos, progress: Progress) -> list[Check]:
+    known = {path: file for bundle in bundles for path, file in bundle.written.items()}
+    paths = dict.fromkeys(
+        path  # of a damaged model, the manifest alone tells the other parts
         for bundle in bundles
-        for file in (bundle.manifest.files if bundle.manifest else ())
-    }
+        for path in (*infos[bundle.model].paths, *bundle.written, bundle.projector)
+    )
     total = sum(known[path].size_bytes for path in paths if path in known)
     with progress.task("verifying", total, "bytes") as task:
         return [_hash(path, known.get(path), task) for path in paths]

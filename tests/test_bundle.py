@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from qwen3vl_edge.bundle import Bundle, find_bundle
+from qwen3vl_edge.bundle import Bundle, find_bundle, named_bundles
 from qwen3vl_edge.converters import convert
 from qwen3vl_edge.errors import GGUFError, UsageError
 from qwen3vl_edge.manifest import MANIFEST_NAME, Manifest
@@ -122,6 +122,38 @@ def test_files_that_are_not_what_the_manifest_says(folder: Path, cut: bool, what
         find_bundle(folder)
 
 
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_given_projector_stands_in_for_a_damaged_one(folder: Path, tmp_path: Path, cut: bool) -> None:
+    other = Path(shutil.copy(projector(folder), tmp_path / "mmproj-other.gguf"))
+    projector(folder).write_bytes(b"cut") if cut else projector(folder).unlink()
+    for path in (folder, model(folder)):
+        found = find_bundle(path, other)
+        assert (found.model, found.projector) == (model(folder), other)
+    model(folder).write_bytes(b"cut")
+    with pytest.raises(GGUFError, match=f"{model(folder).name}: has 3 bytes instead of"):
+        find_bundle(folder, other)
+
+
+def test_what_the_manifest_says_of_the_files(folder: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copy(projector(folder), tmp_path / "mmproj-other.gguf"))
+    manifest = Manifest.read(folder)
+    first, second = manifest.models[0][0], manifest.projector
+    assert find_bundle(folder).written == {model(folder): first, projector(folder): second}
+    assert find_bundle(folder, other).written == {model(folder): first}
+    spelled = folder / ".." / folder.name / second.name
+    assert find_bundle(folder, spelled).written == {model(folder): first, spelled: second}
+
+
+def test_named_bundles_may_be_damaged(folder: Path, tmp_path: Path) -> None:
+    projector(folder).unlink()
+    model(folder).write_bytes(b"cut")
+    manifest = Manifest.read(folder)
+    expected = (Bundle(folder, model(folder), projector(folder), manifest),)
+    assert named_bundles(folder) == named_bundles(model(folder)) == expected
+    with pytest.raises(UsageError, match="no such file or folder"):
+        named_bundles(tmp_path / "absent")
+
+
 def test_manifest_survives_a_round_trip(folder: Path, tmp_path: Path) -> None:
     manifest = Manifest.read(folder)
     manifest.write(tmp_path / MANIFEST_NAME)
@@ -143,7 +175,7 @@ def test_faulty_manifests_name_every_fault(folder: Path) -> None:
     for part in (
         "format_version is 99; this program reads up to 1",
         "files[0]: name is '../elsewhere.gguf'",
-        "files must hold one model and one projector",
+        "files must hold one projector and at least one model",
         "name is missing",
     ):
         assert part in str(caught.value)

@@ -149,7 +149,7 @@ def test_folders_that_are_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UsageError, match="not a checkpoint folder"):
         Checkpoint.open(tmp_path)
-    with pytest.raises(UsageError, match="not a checkpoint folder"):
+    with pytest.raises(UsageError, match="no such file or folder"):
         Checkpoint.open(tmp_path / "absent")
 
 
@@ -194,6 +194,16 @@ def test_files_that_would_not_be_read_are_named(tmp_path: Path) -> None:
         CheckpointError, match="model-00009-of-00009.safetensors; model.safetensors would not"
     ):
         Checkpoint.open(tmp_path)
+
+
+def test_a_hub_s_cache_may_hold_more_than_the_index_names(tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--Org--Name" / "snapshots" / "0123456789abcdef0123456789abcdef01234567"
+    write_tiny_checkpoint(snapshot, sharded=True)
+    (snapshot / "model.safetensors").touch()
+    assert len(Checkpoint.open(snapshot).shards) == 3
+    (snapshot / "model.safetensors.index.json").unlink()
+    with pytest.raises(CheckpointError, match="would not"):  # which of them count, nobody knows
+        Checkpoint.open(snapshot)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from qwen3vl_edge.converters import convert
 from qwen3vl_edge.errors import CheckpointError, GGUFError, UsageError
-from qwen3vl_edge.inspection import inspect_path
+from qwen3vl_edge.inspection import inspect_path, kind_of
 from qwen3vl_edge.limits import VideoLimits
 from tests.tiny_checkpoint import TinyShape, tiny_tensors, write_tiny_checkpoint
 
@@ -68,6 +69,15 @@ def test_everything_is_ready_for_json(checkpoint: Path, bundle: Path) -> None:
         value = json.loads(json.dumps(inspect_path(path).to_dict()))
         assert value["path"] == str(path)
         assert value["types"][0]["size_bytes"] > 0
+
+
+def test_a_bundle_in_its_checkpoint_s_folder_is_the_bundle(checkpoint: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "Both"))
+    assert kind_of(folder) == "checkpoint"
+    convert(checkpoint, folder, type="Q8_0")
+    found = inspect_path(folder)
+    assert (kind_of(folder), found.kind) == ("bundle", "bundle")
+    assert [file.type for file in found.files] == ["Q8_0", "F16"]
 
 
 def test_what_cannot_be_inspected(tmp_path: Path, checkpoint: Path) -> None:

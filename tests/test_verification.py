@@ -235,9 +235,14 @@ def test_every_part_of_a_split_model_is_checked(tmp_path: Path) -> None:
     assert flip_last_byte(whole.model) == parts[-1]
     assert [check.subject for check in failed(verify_bundles([whole], forward=False))] == [parts[-1].name]
     parts[1].unlink()
-    (check,) = failed(verify_bundles([whole]))
-    assert (check.name, check.subject) == ("structure", whole.model.name)
-    assert parts[1].name in check.detail
+    with parts[2].open("r+b") as file:
+        file.truncate(100)
+    structure, *hashes = failed(verify_bundles([whole]))
+    assert (structure.name, structure.subject) == ("structure", whole.model.name)
+    assert parts[1].name in structure.detail
+    assert [(check.name, check.subject) for check in hashes] == [
+        ("hash", path.name) for path in dict.fromkeys([*parts[1:3], parts[-1]])
+    ]
 
 
 def test_a_projector_from_elsewhere_is_not_the_manifest_s(bundle: Bundle, tmp_path: Path) -> None:

@@ -75,7 +75,12 @@ class PlannedFile:
     @property
     def n_bytes(self) -> int:
         """Return the size of the whole file."""
-        return len(self.header) + sum(_padded(tensor.nbytes) for tensor in self.tensors)
+        return len(self.header) + self.data_bytes
+
+    @property
+    def data_bytes(self) -> int:
+        """Return the bytes of all tensors with their padding."""
+        return sum(_padded(tensor.nbytes) for tensor in self.tensors)
 
     @property
     def tensor_types(self) -> Mapping[str, int]:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from qwen3vl_edge import verification
+from qwen3vl_edge import inspection, verification
 from qwen3vl_edge.bundle import Bundle
 from qwen3vl_edge.cli.main import run
 from qwen3vl_edge.cli.verification_view import show_outcome
+from qwen3vl_edge.errors import GGUFError
 from qwen3vl_edge.manifest import MANIFEST_NAME
 from qwen3vl_edge.runtime.trial_process import Trial
 from qwen3vl_edge.verification import Check, Verification
@@ -102,13 +103,43 @@ def test_the_projector_may_lie_elsewhere(inspect: Inspect, bundle: Path, untried
     assert "not a Qwen3-VL projector" in err
 
 
-def test_a_truncated_bundle_exits_1_and_names_the_file(inspect: Inspect, bundle: Path) -> None:
-    with model(bundle).open("r+b") as file:
-        file.truncate(5000)
-    code, _, err = inspect(bundle, "--verify")
+@pytest.mark.parametrize("size", [0, 5000, None])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_every_fault_of_a_broken_bundle_is_shown(
+    inspect: Inspect, bundle: Path, size: int | None, as_json: bool
+) -> None:
+    """The model is cut or gone, so that it cannot be inspected, and the projector has a flipped bit."""
+    projector, whole = next(bundle.glob("mmproj-*")), model(bundle)
+    spoil(projector)
+    if size is None:
+        whole.unlink()
+    else:
+        with whole.open("r+b") as file:
+            file.truncate(size)
+    code, out, err = inspect(bundle, "--verify", *(["--json"] if as_json else []))
     assert code == 1
-    assert model(bundle).name in err
     assert err.count("\n") == 1
+    if as_json:
+        value = json.loads(out)
+        assert list(value) == ["path", "verification"]
+        assert value["path"] == str(bundle)
+        checks = [(c["name"], c["subject"]) for c in value["verification"]["checks"] if c["ok"] is False]
+    else:
+        lines = [line.split() for line in out.splitlines()]
+        checks = [(name, subject.rstrip(":")) for state, name, subject, *_ in lines if state == "FAILED"]
+        assert len(lines) == 6
+    assert checks == [("structure", whole.name), ("hash", whole.name), ("hash", projector.name)]
+    assert all(f"{subject}: " in err for _, subject in checks)
+
+
+def test_a_sound_bundle_that_cannot_be_shown_is_an_error(
+    inspect: Inspect, bundle: Path, untried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise GGUFError("odd")
+
+    monkeypatch.setattr(inspection, "inspect_path", refuse)
+    assert inspect(bundle, "--verify") == (1, "", "qwen3vl-edge: error: odd\n")
 
 
 def test_wrong_calls_exit_2(inspect: Inspect, bundle: Path, tmp_path: Path) -> None:
@@ -119,6 +150,26 @@ def test_wrong_calls_exit_2(inspect: Inspect, bundle: Path, tmp_path: Path) -> N
     code, out, err = inspect(bundle, "--mmproj", "x.gguf")
     assert (code, out) == (2, "")
     assert "--mmproj needs --verify" in err
+
+
+def test_text_of_files_is_not_obeyed(
+    inspect: Inspect, bundle: Path, untried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever made a file chose these: markup, emoji codes, escape sequences, another direction."""
+    odd = "[red]x :fire: \x1b]0;owned\x07\x9b2J\u202efdp.\n"
+    shown = r"[red]x :fire: \x1b]0;owned\x07\x9b2J\u202efdp.\n"
+    monkeypatch.setenv("COLUMNS", "200")
+    path = bundle / MANIFEST_NAME
+    manifest = json.loads(path.read_text())
+    projector = next(file for file in manifest["files"] if file["role"] == "projector")
+    (bundle / projector["name"]).rename(bundle / f"mmproj-{odd}")
+    projector["name"], manifest["name"] = f"mmproj-{odd}", odd
+    path.write_text(json.dumps(manifest))
+    code, out, err = inspect(bundle, "--verify")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{shown}  (bundle, ")
+    assert out.count(f"mmproj-{shown}") == 1 + 4
+    assert all(line.isprintable() for line in out.splitlines())
 
 
 def test_lines_are_not_wrapped_and_file_names_are_not_markup(capsys: pytest.CaptureFixture[str]) -> None:

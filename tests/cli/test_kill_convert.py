@@ -17,7 +17,7 @@ N_KILLS = 50
 RUN_TO_THE_END_EVERY = 10
 PROGRAM = (sys.executable, "-c", "from qwen3vl_edge.cli.main import run; run()")
 # writing it takes some tenths of a second
-LARGE = TinyShape(hidden=768, ffn=2560, n_layers=3, vision_hidden=320, vision_ffn=1024, context_length=8192)
+LARGE = TinyShape(hidden=768, ffn=2560, n_layers=4, vision_hidden=320, vision_ffn=1024, context_length=8192)
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 

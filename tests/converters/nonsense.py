@@ -101,8 +101,7 @@ def nonsense_in_projector(path: Path, hidden: int) -> list[str]:
         "positions": shapes["v.position_embd.weight"] == (width, grid**2),
         "heads": width % heads == 0 and width // heads % 4 == 0,
         "taps": len(taps) == _value(reader, "clip.vision.block_count"),
-        "deepstack": {f"v.deepstack.{i}.fc2.weight" in shapes == tap for i, tap in enumerate(taps)}
-        <= {True, False}
+        "deepstack": all((f"v.deepstack.{i}.fc2.weight" in shapes) == tap for i, tap in enumerate(taps))
         and sum(taps) == sum(name.endswith("fc2.weight") for name in shapes),
         "pixels": low <= high,
     }

@@ -11,6 +11,7 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from tools.bench import quantization
 from tools.bench.measure import Command, in_turn
 from tools.bench.report import report
 from tools.oracle import CONVERT_SCRIPT, ROOT
@@ -36,6 +37,7 @@ def main() -> None:
         _against_theirs(source)
         _verified(source)
         _several_types(source)
+        quantization.measure(source)
 
 
 def _against_theirs(source: Path) -> None:
