@@ -4,9 +4,10 @@ import math
 import struct
 from typing import Literal
 
+from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.gguf_format import SCALAR_FORMATS, Scalar, ValueType
 
-__all__ = ["MEMBERS", "NEW_INTEGERS", "Kind", "parse_scalar", "type_name", "wanted_value"]
+__all__ = ["MEMBERS", "NEW_INTEGERS", "Kind", "parse_scalar", "refused", "type_name", "wanted_value"]
 
 Kind = Literal["int", "float", "bool", "str"]
 """A type as llama.cpp's ``--override-kv KEY=TYPE:VALUE`` spells it."""
@@ -50,3 +51,8 @@ def wanted_value(kind: ValueType) -> str:
 def type_name(kind: ValueType) -> Kind:
     """Return the user's word for a type."""
     return next(name for name, kinds in MEMBERS.items() if kind in kinds)
+
+
+def refused(key: str, why: str) -> UsageError:
+    """Return the error that says why `key` or its value is not taken."""
+    return UsageError(f"--set: {key} {why}")

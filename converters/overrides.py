@@ -2,17 +2,19 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 
 from qwen3vl_edge.converters.general_metadata import AUTHORSHIP
 from qwen3vl_edge.converters.model_card import text_fault
+from qwen3vl_edge.converters.override_limits import refuse_bad_values
 from qwen3vl_edge.converters.override_values import (
     MEMBERS,
     NEW_INTEGERS,
     Kind,
     parse_scalar,
+    refused,
     type_name,
     wanted_value,
 )
@@ -52,13 +54,15 @@ _OF_THE_FILE = re.compile(
 _OF_THE_TENSORS = re.compile(
     r"(\w+\.)(block_count|embedding_length|vocab_size|n_deepstack_layers|(expert_)?feed_forward_length"
     r"|expert(_used)?_count|attention\.(head_count(_kv)?|key_length|value_length)|rope\.dimension_sections)"
-    r"|tokenizer\.ggml\.(tokens|token_type|merges)"
-    r"|clip\.(has_vision_encoder|projector_type)"
+    r"|tokenizer\.ggml\.(model|pre|tokens|token_type|merges)"
+    r"|clip\.(has_vision_encoder|projector_type|use_gelu|use_silu)"
+    r"|qwen3vl_edge\.vision\.unpadded_feed_forward_length"
     r"|clip\.vision\.(image_size|patch_size|projection_dim|embedding_length|feed_forward_length|block_count"
     r"|attention\.head_count|spatial_merge_size|is_deepstack_layers)"
 )
 _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+")
 _MAX_KEY_BYTES = 200
+_NEAR = 0.7  # general.lisence is that near to general.license; `colour` and `note` are to nothing
 _EXAMPLE = "--set general.license=mit"
 
 
@@ -80,15 +84,15 @@ class Override:
                 f"--set {self.key!r:.80} is not a key: words joined by dots are expected, as in {_EXAMPLE}"
             )
         if _OF_THE_FILE.fullmatch(self.key):
-            raise _refused(self.key, "describes the file itself and cannot be set; leave it out")
+            raise refused(self.key, "describes the file itself and cannot be set; leave it out")
         if _OF_THE_TENSORS.fullmatch(self.key):
-            raise _refused(
+            raise refused(
                 self.key, "follows from the weights and the vocabulary and cannot be set; leave it out"
             )
         if not self.text and self.kind != "str":
-            raise _refused(self.key, f"has no value; write {self.key}=str: for an empty text")
+            raise refused(self.key, f"has no value; write {self.key}=str: for an empty text")
         if fault := text_fault(self.text):
-            raise _refused(self.key, f"has a value that {fault}; give another one")
+            raise refused(self.key, f"has a value that {fault}; give another one")
 
 
 def parse_override(argument: str) -> Override:
@@ -121,15 +125,14 @@ def apply_overrides(
     """
     for key, count in Counter(override.key for override in overrides).items():
         if count > 1:
-            raise _refused(key, f"is given {count} times; give it once")
+            raise refused(key, f"is given {count} times; give it once")
     result = [{item.key: item for item in file} for file in files]
     for override in overrides:
         entry = _entry(override, result)
         for file in _targets(override.key, result):
             file[override.key] = entry
-    for file in result if overrides else ():
-        _refuse_bad_limits(file)
-        _refuse_bad_token_ids(file)
+    for file in result:
+        refuse_bad_values(file, [override.key for override in overrides])
     return [tuple(file.values()) for file in result]
 
 
@@ -165,55 +168,49 @@ def _new_kind(override: Override, files: Sequence[Mapping[str, KeyValue]]) -> Va
         return ValueType.STRING
     free = override.key.startswith(("general.", "qwen3vl_edge."))
     names = {*_KNOWN, *_KNOWN_LISTS, *(name for file in files for name in file)}
-    near = get_close_matches(override.key, sorted(names), n=3, cutoff=0.85 if free else 0.75)
+    near = _near(override.key, names)
     if near or not free:
         hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise _refused(
+        raise refused(
             override.key,
             f"is not a key of these files; {hint}new ones need int:, float:, bool: or str: before the value",
         )
     return ValueType.STRING
 
 
+def _near(key: str, names: Iterable[str]) -> list[str]:
+    """Return those of `names` that `key` may be a typing error of, the likeliest first, at most three."""
+    likeness = {name: _likeness(key, name) for name in names}
+    near = [name for name in names if likeness[name] >= _NEAR]
+    return sorted(near, key=lambda name: (-likeness[name], name))[:3]
+
+
+def _likeness(key: str, name: str) -> float:
+    """Compare two keys, 0 to 1: the letters in their order and in any, as slips of the hand swap them.
+
+    A first word that both share does not make them alike.
+    """
+    (first, _, rest), (other_first, _, other_rest) = key.partition("."), name.partition(".")
+    pair = (rest, other_rest) if first == other_first else (key, name)
+    matcher = SequenceMatcher(None, *pair)
+    return (matcher.ratio() + matcher.quick_ratio()) / 2
+
+
 def _items(override: Override, kind: ValueType, wanted: int | None) -> list[Scalar]:
     texts = [text.strip() for text in override.text.split(",")]
     if "" in texts:
-        raise _refused(override.key, f"has an empty item in {override.text!r:.60}; write A,B,C")
+        raise refused(override.key, f"has an empty item in {override.text!r:.60}; write A,B,C")
     if wanted is not None and len(texts) != wanted:
-        raise _refused(override.key, f"holds {wanted} values, not {len(texts)}; write them as A,B,C")
+        raise refused(override.key, f"holds {wanted} values, not {len(texts)}; write them as A,B,C")
     return [_value(override, kind, text) for text in texts]
 
 
 def _value(override: Override, kind: ValueType, text: str) -> Scalar:
     if override.kind and kind not in MEMBERS[override.kind]:
-        raise _refused(override.key, f"is of type {type_name(kind)}, not {override.kind}; leave the type out")
+        raise refused(override.key, f"is of type {type_name(kind)}, not {override.kind}; leave the type out")
     if kind is ValueType.STRING:
         return text
     value = parse_scalar(kind, text)
     if value is None:
-        raise _refused(override.key, f"is {text!r:.60}; {wanted_value(kind)} is expected")
+        raise refused(override.key, f"is {text!r:.60}; {wanted_value(kind)} is expected")
     return value
-
-
-def _refuse_bad_limits(file: Mapping[str, KeyValue]) -> None:
-    """Check the limits of pictures and clips, which this program reads back and trusts."""
-    for key, item in file.items():
-        if not key.startswith(("qwen3vl_edge.image.", "qwen3vl_edge.video.")) or isinstance(item.value, str):
-            continue
-        if not isinstance(item.value, tuple) and item.value <= 0:
-            raise _refused(key, f"is {item.value}; a number above 0 is expected")
-        most = file.get(key.replace(".min_", ".max_"), item)
-        if most.kind is item.kind and most.value < item.value:  # type: ignore[operator]
-            raise _refused(key, f"is {item.value}, more than {most.key} {most.value}; set both")
-
-
-def _refuse_bad_token_ids(file: Mapping[str, KeyValue]) -> None:
-    tokens = file.get("tokenizer.ggml.tokens")
-    n_tokens = len(tokens.value) if tokens and isinstance(tokens.value, tuple) else 0
-    for key, item in file.items():
-        if key.endswith("_token_id") and isinstance(item.value, int) and item.value >= n_tokens > 0:
-            raise _refused(key, f"is {item.value}; an id below {n_tokens} is expected")
-
-
-def _refused(key: str, why: str) -> UsageError:
-    return UsageError(f"--set: {key} {why}")

@@ -17,13 +17,16 @@ from qwen3vl_edge.model_config import (
     disagreements,
 )
 
-__all__ = ["read_config"]
+__all__ = ["CONTEXT_RANGE", "EPSILON_RANGE", "ROPE_THETA_RANGE", "read_config"]
 
 _LIMIT_BYTES = 1 << 20  # published files are a few kilobytes, of FP8 checkpoints a few dozen
 _FP8_BLOCK = (128, 128)  # what transformers takes where the file says nothing
 _LARGEST_ID = 2**31 - 1  # llama_token is an int32
 _MAX_LAYERS, _MAX_EXPERTS = 512, 1024  # LLAMA_MAX_LAYERS and LLAMA_MAX_EXPERTS in src/llama-hparams.h
 _MAX_HIDDEN, _MAX_FFN, _MAX_HEADS, _MAX_HEAD_DIM = 1 << 16, 1 << 20, 1024, 1024
+
+CONTEXT_RANGE, ROPE_THETA_RANGE, EPSILON_RANGE = (1, 1 << 24), (1.0, 1e12), (1e-12, 0.1)
+"""Least and most that is believed of max_position_embeddings, rope_theta and rms_norm_eps."""
 
 # architectures[0] -> (model_type, general.architecture of the GGUF file, mixture of experts?)
 _FAMILY = {
@@ -99,9 +102,11 @@ def _text(fields: Fields, model_type: str, *, is_moe: bool) -> TextConfig:
         n_heads=fields.integer("num_attention_heads", most=_MAX_HEADS),
         n_kv_heads=fields.integer("num_key_value_heads", most=_MAX_HEADS),
         head_dim=fields.integer("head_dim", 128, most=_MAX_HEAD_DIM),
-        context_length=fields.integer("max_position_embeddings", most=1 << 24),
-        rms_norm_eps=fields.number("rms_norm_eps", 1e-6, least=1e-12, most=0.1),
-        rope_theta=(rope if rope.has("rope_theta") else fields).number("rope_theta", least=1.0, most=1e12),
+        context_length=fields.integer("max_position_embeddings", most=CONTEXT_RANGE[1]),
+        rms_norm_eps=fields.number("rms_norm_eps", 1e-6, least=EPSILON_RANGE[0], most=EPSILON_RANGE[1]),
+        rope_theta=(rope if rope.has("rope_theta") else fields).number(
+            "rope_theta", least=ROPE_THETA_RANGE[0], most=ROPE_THETA_RANGE[1]
+        ),
         mrope_section=rope.integers("mrope_section", least=1),
         moe=_moe(fields) if is_moe else None,
     )

@@ -1,5 +1,6 @@
 """What a checkpoint recommends beside its weights: sampling, and the sizes of pictures and clips."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,12 +8,32 @@ from qwen3vl_edge.errors import CheckpointError, join_problems
 from qwen3vl_edge.json_fields import Fields, read_object, shown
 from qwen3vl_edge.limits import ImageLimits, VideoLimits
 
-__all__ = ["PreprocessorDefaults", "SamplingDefaults"]
+__all__ = ["COUNT_RANGES", "INT32_MAX", "NUMBER_RANGES", "PreprocessorDefaults", "SamplingDefaults"]
 
 _LIMIT_BYTES = 1 << 20
-_INT32_MAX = 2**31 - 1
-_MAX_PIXELS = 1 << 40
-_MAX_FRAMES = 1 << 20
+INT32_MAX = 2**31 - 1
+_PIXELS, _FRAMES = (1, 1 << 40), (1, 1 << 20)
+
+NUMBER_RANGES: Mapping[str, tuple[float, float]] = {
+    "temperature": (0.0, 100.0),
+    "top_p": (1e-6, 1.0),
+    "min_p": (0.0, 1.0),
+    "repetition_penalty": (0.01, 100.0),
+    "presence_penalty": (-2.0, 2.0),
+    "image_mean": (0.0, 1.0),
+    "image_std": (0.001, 1.0),
+    "fps": (0.01, 1000.0),
+}
+"""Least and most of each number that is believed."""
+
+COUNT_RANGES: Mapping[str, tuple[int, int]] = {
+    "top_k": (0, INT32_MAX),
+    "min_pixels": _PIXELS,
+    "max_pixels": _PIXELS,
+    "min_frames": _FRAMES,
+    "max_frames": _FRAMES,
+}
+"""The same for integers; ``max_pixels`` must also hold the square of a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +60,12 @@ class SamplingDefaults:
             return cls()
         result = cls(
             do_sample=fields.flag("do_sample") if fields.has("do_sample") else None,
-            temperature=_optional_number(fields, "temperature", 0.0, 100.0),
-            top_p=_optional_number(fields, "top_p", 1e-6, 1.0),
-            top_k=fields.integer("top_k", least=0, most=_INT32_MAX) if fields.has("top_k") else None,
-            min_p=_optional_number(fields, "min_p", 0.0, 1.0),
-            repetition_penalty=_optional_number(fields, "repetition_penalty", 0.01, 100.0),
-            presence_penalty=_optional_number(fields, "presence_penalty", -2.0, 2.0),
+            temperature=_optional_number(fields, "temperature"),
+            top_p=_optional_number(fields, "top_p"),
+            top_k=_count(fields, "top_k", 0) if fields.has("top_k") else None,
+            min_p=_optional_number(fields, "min_p"),
+            repetition_penalty=_optional_number(fields, "repetition_penalty"),
+            presence_penalty=_optional_number(fields, "presence_penalty"),
         )
         for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
             _check_token_ids(fields, key)
@@ -73,7 +94,7 @@ class PreprocessorDefaults:
             CheckpointError: every fault of a file in one line.
         """
         image, video = _image_fields(folder), _open(folder / "video_preprocessor_config.json")
-        mean, std = _channels(image, "image_mean", 0.0), _channels(image, "image_std", 0.001)
+        mean, std = _channels(image, "image_mean"), _channels(image, "image_std")
         result = cls(
             image=_image_limits(image, ImageLimits(factor=token_side_px)),
             video=_video_limits(video, VideoLimits(factor=token_side_px)),
@@ -106,11 +127,12 @@ def _video_limits(fields: Fields | None, family: VideoLimits) -> VideoLimits:
     if fields is None:
         return family
     low, high = _pixel_range(fields, family)
-    few = fields.integer("min_frames", family.min_frames, most=_MAX_FRAMES)
-    many = fields.integer("max_frames", family.max_frames, most=_MAX_FRAMES)
+    few = _count(fields, "min_frames", family.min_frames)
+    many = _count(fields, "max_frames", family.max_frames)
     if few > many:
         fields.fault("min_frames", f"is {few}, more than max_frames {many}")
-    fps = fields.number("fps", family.fps, least=0.01, most=1000.0)
+    least, most = NUMBER_RANGES["fps"]
+    fps = fields.number("fps", family.fps, least=least, most=most)
     return replace(family, min_pixels=low, max_pixels=high, fps=fps, min_frames=few, max_frames=many)
 
 
@@ -119,8 +141,8 @@ def _pixel_range(fields: Fields, family: ImageLimits | VideoLimits) -> tuple[int
     holder, keys = fields, ("min_pixels", "max_pixels")
     if fields.has("size"):
         holder, keys = fields.section("size"), ("shortest_edge", "longest_edge")
-    low = holder.integer(keys[0], family.min_pixels, most=_MAX_PIXELS)
-    high = holder.integer(keys[1], family.max_pixels, least=family.factor**2, most=_MAX_PIXELS)
+    low = holder.integer(keys[0], family.min_pixels, most=_PIXELS[1])
+    high = holder.integer(keys[1], family.max_pixels, least=family.factor**2, most=_PIXELS[1])
     if low > high:
         fields.fault("size", f"has a smallest area of {low} px above its largest of {high} px")
     return low, high
@@ -141,10 +163,11 @@ def _check_patches(fields: Fields | None, token_side_px: int) -> None:
         fields.fault("patch_size", what)
 
 
-def _channels(fields: Fields | None, key: str, least: float) -> tuple[float, ...]:
+def _channels(fields: Fields | None, key: str) -> tuple[float, ...]:
     if fields is None or not fields.has(key):
         return (0.5, 0.5, 0.5)
-    values = fields.numbers(key, least=least, most=1.0)
+    least, most = NUMBER_RANGES[key]
+    values = fields.numbers(key, least=least, most=most)
     if values and len(values) != 3:
         fields.fault(key, f"has {len(values)} channels instead of 3")
     return values
@@ -153,12 +176,18 @@ def _channels(fields: Fields | None, key: str, least: float) -> tuple[float, ...
 def _check_token_ids(fields: Fields, key: str) -> None:
     """Note what is neither an id nor a list of ids; llama.cpp takes them from the tokenizer."""
     if isinstance(fields.values.get(key), list):
-        fields.integers(key, most=_INT32_MAX)
+        fields.integers(key, most=INT32_MAX)
     elif fields.has(key):
-        fields.integer(key, least=0, most=_INT32_MAX)
+        fields.integer(key, least=0, most=INT32_MAX)
 
 
-def _optional_number(fields: Fields, key: str, least: float, most: float) -> float | None:
+def _count(fields: Fields, key: str, default: int) -> int:
+    least, most = COUNT_RANGES[key]
+    return fields.integer(key, default, least=least, most=most)
+
+
+def _optional_number(fields: Fields, key: str) -> float | None:
+    least, most = NUMBER_RANGES[key]
     return fields.number(key, least=least, most=most) if fields.has(key) else None
 
 

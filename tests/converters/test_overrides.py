@@ -15,6 +15,7 @@ MODEL = (
     KeyValue("qwen3vl.block_count", ValueType.UINT32, 4),
     KeyValue("qwen3vl.context_length", ValueType.UINT32, 4096),
     KeyValue("qwen3vl.rope.freq_base", ValueType.FLOAT32, 5e6),
+    KeyValue("qwen3vl.attention.layer_norm_rms_epsilon", ValueType.FLOAT32, 1e-6),
     array("tokenizer.ggml.tokens", ValueType.STRING, ["a", "b", "c"]),
     KeyValue("tokenizer.ggml.eos_token_id", ValueType.UINT32, 1),
     KeyValue("tokenizer.ggml.add_bos_token", ValueType.BOOL, False),
@@ -25,11 +26,18 @@ PROJECTOR = (
     KeyValue("general.name", ValueType.STRING, "Tiny"),
     KeyValue("qwen3vl_edge.version", ValueType.STRING, "1"),
     array("clip.vision.image_mean", ValueType.FLOAT32, [0.5, 0.5, 0.5]),
-    KeyValue("qwen3vl_edge.image.min_pixels", ValueType.UINT64, 64),
-    KeyValue("qwen3vl_edge.image.max_pixels", ValueType.UINT64, 256),
+    array("clip.vision.image_std", ValueType.FLOAT32, [0.5, 0.5, 0.5]),
+    KeyValue("qwen3vl_edge.image.min_pixels", ValueType.UINT64, 4096),
+    KeyValue("qwen3vl_edge.image.max_pixels", ValueType.UINT64, 65536),
     KeyValue("qwen3vl_edge.video.fps", ValueType.FLOAT32, 2.0),
+    KeyValue("qwen3vl_edge.video.min_frames", ValueType.UINT32, 4),
+    KeyValue("qwen3vl_edge.video.max_frames", ValueType.UINT32, 8),
+    KeyValue("qwen3vl_edge.video.min_pixels", ValueType.UINT64, 256),
+    KeyValue("qwen3vl_edge.video.max_pixels", ValueType.UINT64, 65536),
+    KeyValue("clip.vision.attention.layer_norm_epsilon", ValueType.FLOAT32, 1e-6),
     KeyValue("qwen3vl_edge.i8", ValueType.INT8, -1),
 )
+PATCHES = {"patch_size": 20, "spatial_merge_size": 2}
 
 
 def applied(*arguments: str) -> tuple[dict[str, KeyValue], dict[str, KeyValue]]:
@@ -69,6 +77,8 @@ def refusal(*arguments: str) -> str:
         ("general.languages=en", ValueType.STRING, ("en",)),
         ("general.licence=str:mit", ValueType.STRING, "mit"),
         ("general.colour=5", ValueType.STRING, "5"),
+        ("general.note=x", ValueType.STRING, "x"),
+        ("general.x=x", ValueType.STRING, "x"),
         ("general.colour=int:5", ValueType.UINT32, 5),
         ("general.colour=int:-5", ValueType.INT32, -5),
         ("general.colour=int:5000000000", ValueType.UINT64, 5_000_000_000),
@@ -85,7 +95,7 @@ def test_general_keys_go_into_every_file(argument: str, kind: ValueType, value: 
 @pytest.mark.parametrize(
     ("argument", "in_model", "value"),
     [
-        ("qwen3vl.context_length=4294967295", True, 2**32 - 1),
+        ("qwen3vl.context_length=16777216", True, 1 << 24),
         ("qwen3vl.rope.freq_base=1e6", True, 1e6),
         ("qwen3vl.rope.scaling.factor=float:2", True, 2.0),
         ("tokenizer.ggml.add_bos_token=bool:true", True, True),
@@ -93,7 +103,10 @@ def test_general_keys_go_into_every_file(argument: str, kind: ValueType, value: 
         ("tokenizer.chat_template={% if true %}\n{% endif %}", True, "{% if true %}\n{% endif %}"),
         ("clip.vision.image_mean=0,0.25,1", False, (0.0, 0.25, 1.0)),
         ("clip.vision.image_min_pixels=int:1024", False, 1024),
-        (f"qwen3vl_edge.image.max_pixels={_BIG}", False, _BIG),
+        ("clip.vision.image_std=0.001,1,1", False, (0.001, 1.0, 1.0)),
+        ("qwen3vl_edge.image.max_pixels=1099511627776", False, 1 << 40),
+        ("qwen3vl_edge.image.min_pixels=1", False, 1),
+        ("qwen3vl_edge.video.fps=0.01", False, 0.01),
         ("qwen3vl_edge.i8=-128", False, -128),
     ],
 )
@@ -129,6 +142,11 @@ def test_nothing_to_do_changes_nothing() -> None:
         ("qwen3vl.contxt_length=5", "did you mean qwen3vl.context_length"),
         ("tokenizer.ggml.add_bos=true", "did you mean tokenizer.ggml.add_bos_token"),
         ("general.licence=mit", "did you mean general.license?"),
+        ("general.lisence=mit", "did you mean general.license?"),
+        ("general.licnse=mit", "did you mean general.license?"),
+        ("general.autor=me", "did you mean general.author?"),
+        ("general.tag=x", "did you mean general.tags?"),
+        ("genral.license=mit", "did you mean general.license or "),
         ("general.samplng.temp=1", "did you mean general.sampling.temp"),
         ("qwen3vl_edge.video.fp=1", "did you mean qwen3vl_edge.video.fps?"),
         ("zzz.yyy=1", "is not a key of these files; new ones need int:, float:, bool: or str:"),
@@ -161,8 +179,6 @@ def test_a_typing_error_is_not_a_new_key(argument: str, near: str) -> None:
         ("tokenizer.ggml.eos_token_id=3", "an id below 3"),
         ("clip.vision.image_mean=0.5", "holds 3 values, not 1"),
         ("clip.vision.image_mean=0,0,x", "is 'x'; a finite float32"),
-        ("qwen3vl_edge.video.fps=0", "a number above 0"),
-        ("qwen3vl_edge.image.min_pixels=257", "more than qwen3vl_edge.image.max_pixels 256; set both"),
     ],
 )
 def test_values_must_have_the_type_of_the_key(argument: str, wanted: str) -> None:
@@ -170,6 +186,65 @@ def test_values_must_have_the_type_of_the_key(argument: str, wanted: str) -> Non
     assert wanted in message
     assert argument.partition("=")[0] in message
     assert len(message) < 300
+
+
+@pytest.mark.parametrize(
+    ("argument", "wanted"),
+    [
+        ("general.sampling.temp=-0.1", "is -0.1; 0.0 to 100.0 is expected"),
+        ("general.sampling.temp=101", "0.0 to 100.0"),
+        ("general.sampling.top_p=0", "1e-06 to 1.0"),
+        ("general.sampling.top_p=1.5", "1e-06 to 1.0"),
+        ("general.sampling.top_k=-1", "0 to 2147483647"),
+        ("general.sampling.min_p=2", "0.0 to 1.0"),
+        ("general.sampling.penalty_repeat=0", "0.01 to 100.0"),
+        ("general.sampling.penalty_last_n=-2", "-1 to 2147483647"),
+        ("general.sampling.xtc_probability=-1", "0.0 to 1.0"),
+        ("general.sampling.xtc_threshold=7", "0.0 to 1.0"),
+        ("general.sampling.mirostat=3", "0 to 2"),
+        ("general.sampling.mirostat_tau=-1", "0.0 to 100.0"),
+        ("general.sampling.mirostat_eta=-1", "0.0 to 1.0"),
+        ("qwen3vl.context_length=0", "1 to 16777216"),
+        ("qwen3vl.context_length=16777217", "1 to 16777216"),
+        ("qwen3vl.rope.freq_base=0.5", "1.0 to 1000000000000.0"),
+        ("qwen3vl.attention.layer_norm_rms_epsilon=0", "1e-12 to 0.1"),
+        ("qwen3vl.attention.layer_norm_rms_epsilon=1", "1e-12 to 0.1"),
+        ("clip.vision.attention.layer_norm_epsilon=0", "1e-12 to 0.1"),
+        ("clip.vision.image_mean=0,0,1.1", "is 1.1; 0.0 to 1.0"),
+        ("clip.vision.image_mean=-0.1,0,0", "0.0 to 1.0"),
+        ("clip.vision.image_std=0,1,1", "0.001 to 1.0"),
+        ("qwen3vl_edge.image.min_pixels=0", "1 to 1099511627776"),
+        ("qwen3vl_edge.image.max_pixels=1099511627777", "1 to 1099511627776"),
+        (
+            "qwen3vl_edge.image.min_pixels=65537",
+            "makes the smallest value 65537 and the largest 65536; set both",
+        ),
+        ("qwen3vl_edge.image.max_pixels=4095", "the smallest value 4096 and the largest 4095; set both"),
+        ("qwen3vl_edge.video.max_pixels=1023", "leaves 1023 pixels at most, a token has 32×32"),
+        ("qwen3vl_edge.video.fps=0", "0.01 to 1000.0"),
+        ("qwen3vl_edge.video.min_frames=9", "the smallest value 9 and the largest 8; set both"),
+        ("qwen3vl_edge.video.max_frames=0", "1 to 1048576"),
+    ],
+)
+def test_what_a_checkpoint_would_be_refused_for_is_refused(argument: str, wanted: str) -> None:
+    message = refusal(argument)
+    assert wanted in message
+    assert argument.partition("=")[0] in message
+
+
+def test_limits_are_set_together() -> None:
+    both = ("qwen3vl_edge.image.min_pixels=100000", "qwen3vl_edge.image.max_pixels=200000")
+    assert [item.value for item in applied(*both)[1].values()] == [100_000, 200_000]
+    side = ("qwen3vl_edge.image.min_pixels=1", "qwen3vl_edge.image.max_pixels=1024")
+    assert [item.value for item in applied(*side)[1].values()] == [1, 1024]
+
+
+def test_a_token_is_as_large_as_the_file_says() -> None:
+    patches = [KeyValue(f"clip.vision.{key}", ValueType.UINT32, value) for key, value in PATCHES.items()]
+    argument = parse_override("qwen3vl_edge.video.max_pixels=1024")
+    with pytest.raises(UsageError, match="a token has 40×40"):
+        apply_overrides([MODEL, [*PROJECTOR, *patches]], [argument])
+    apply_overrides([MODEL, PROJECTOR], [argument])
 
 
 @pytest.mark.parametrize(
@@ -201,7 +276,12 @@ def test_values_must_have_the_type_of_the_key(argument: str, wanted: str) -> Non
                 "n_deepstack_layers",
             )
         ),
-        *((f"tokenizer.ggml.{name}", "vocabulary") for name in ("tokens", "token_type", "merges")),
+        *(
+            (f"tokenizer.ggml.{name}", "vocabulary")
+            for name in ("model", "pre", "tokens", "token_type", "merges")
+        ),
+        ("clip.use_gelu", "follows from the weights"),
+        ("qwen3vl_edge.vision.unpadded_feed_forward_length", "follows from the weights"),
         *(
             (f"clip.vision.{name}", "follows from the weights")
             for name in (

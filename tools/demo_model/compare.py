@@ -1,7 +1,7 @@
-"""The demo model three ways on the same samples: ``python -m tools.demo_model.compare``.
+"""The demo model in several types on the same samples: ``python -m tools.demo_model.compare``.
 
-transformers, an F32 bundle and a Q8_0 bundle answer the held-out samples of `evaluate`; the last two
-through the package, from pixels to text.
+transformers, an F32 bundle and quantized bundles answer the held-out samples of `evaluate`; all but the
+first through the package, from pixels to text.
 """
 
 import tempfile
@@ -11,11 +11,13 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from qwen3vl_edge.bundle import Bundle, find_bundles
 from qwen3vl_edge.clips import Clip, Footage, plan_clip
-from qwen3vl_edge.converters import convert
+from qwen3vl_edge.converters import Recipe, convert, plan_conversion
 from qwen3vl_edge.demo import CHECKPOINT
 from qwen3vl_edge.images import Picture, fit, flatten, resize
 from qwen3vl_edge.messages import Content, Message
+from qwen3vl_edge.quant.run import run_plan
 from qwen3vl_edge.runtime.engine import Generated, GenerateOptions
 from qwen3vl_edge.runtime.llama_engine import LlamaEngine
 from qwen3vl_edge.sampling import GREEDY
@@ -30,6 +32,7 @@ from tools.demo_model.evaluate import (
 from tools.demo_model.questions import Part
 
 _THREADS = 2
+_TYPES = ("Q8_0", "Q6_K", "Q4_K_M", "Q3_K_M", "Q2_K")
 
 
 def engine_backend(engine: LlamaEngine) -> AnswerFunction:
@@ -49,11 +52,18 @@ def main() -> None:
     torch.set_num_threads(_THREADS)
     columns = {"transformers, float32": evaluate(transformers_backend(CHECKPOINT))}
     with tempfile.TemporaryDirectory() as folder:
-        for model, projector in (("f32", "f32"), ("Q8_0", "f16")):
-            bundle = convert(CHECKPOINT, Path(folder) / model, type=model, projector_type=projector)
-            with LlamaEngine(bundle, n_threads=_THREADS) as engine:
-                columns[f"{model}, projector {projector}"] = evaluate(engine_backend(engine))
+        exact = convert(CHECKPOINT, Path(folder) / "exact", type="f32", projector_type="f32")
+        columns["F32, projector F32"] = _scores(exact)
+        plan = plan_conversion(CHECKPOINT, Recipe(_TYPES, "Q8_0"))
+        run_plan(plan, Path(folder) / "quantized")
+        for wanted, bundle in zip(_TYPES, find_bundles(Path(folder) / "quantized"), strict=True):
+            columns[f"{wanted}, projector Q8_0"] = _scores(bundle)
     print(_side_by_side(columns))
+
+
+def _scores(bundle: Bundle) -> list[TaskResult]:
+    with LlamaEngine(bundle, n_threads=_THREADS) as engine:
+        return evaluate(engine_backend(engine))
 
 
 def _content(engine: LlamaEngine, part: Part) -> Content:
