@@ -8,7 +8,7 @@ from rich.filesize import decimal as in_bytes
 from rich.table import Table
 
 from qwen3vl_edge.cli.plain_text import plain
-from qwen3vl_edge.inspection import FileSummary, Inspection, TextFacts, TypeUse, VisionFacts
+from qwen3vl_edge.inspection import FileSummary, Inspection, TextFacts, TypeUse, VisionFacts, WeakTensor
 from qwen3vl_edge.manifest import Manifest
 
 __all__ = ["show_inspection", "show_manifest"]
@@ -28,6 +28,8 @@ def show_inspection(found: Inspection) -> None:
         console.print(_facts("language model", _text_rows(found.text)))
     if found.vision:
         console.print(_facts("vision", _vision_rows(found.vision)))
+    if found.weakest:
+        console.print(_weakest(found.weakest))
 
 
 def show_manifest(folder: Path, manifest: Manifest) -> None:
@@ -39,6 +41,13 @@ def show_manifest(folder: Path, manifest: Manifest) -> None:
         table.add_row(*map(plain, cells))
     console.print(plain(f"{folder}:"))
     console.print(table)
+
+
+def _weakest(tensors: Iterable[WeakTensor]) -> Table:
+    table = Table("weakest tensors", "type", "error", "chosen by", box=None, pad_edge=False)
+    for tensor in tensors:
+        table.add_row(*map(plain, (tensor.name, tensor.type, f"{100 * tensor.error:.2g} %", tensor.why)))
+    return table
 
 
 def _file_table(files: Iterable[FileSummary]) -> Table:

@@ -1,6 +1,6 @@
 """What a GGUF file, a bundle or a checkpoint is, as one value."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -20,7 +20,7 @@ from qwen3vl_edge.inspection_facts import (
     vision_of_config,
     vision_of_gguf,
 )
-from qwen3vl_edge.manifest import MANIFEST_NAME
+from qwen3vl_edge.manifest import MANIFEST_NAME, Manifest
 
 __all__ = [
     "FileSummary",
@@ -29,10 +29,14 @@ __all__ = [
     "TextFacts",
     "TypeUse",
     "VisionFacts",
+    "WeakTensor",
     "inspect_path",
     "kind_of",
 ]
 
+
+_N_WEAKEST = 5  # of each file
+_LEAST_ERROR = 1e-3
 
 Kind = Literal["gguf", "bundle", "checkpoint"]
 
@@ -61,6 +65,17 @@ class FileSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class WeakTensor:
+    """A tensor that lost much; `error` is the relative RMS error that its manifest tells."""
+
+    file: str
+    name: str
+    type: str
+    why: str
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """The whole answer; `text` or `vision` is None where the path holds only the other half."""
 
@@ -75,6 +90,7 @@ class Inspection:
     text: TextFacts | None
     vision: VisionFacts | None
     manifest: dict[str, object] | None
+    weakest: tuple[WeakTensor, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return the same as plain lists, dicts, strings and numbers."""
@@ -143,6 +159,7 @@ def _inspect_bundle(folder: Path) -> Inspection:
         text=text_of_gguf(models[0]),
         vision=vision_of_gguf(projector),
         manifest=first.manifest.to_dict() if first.manifest else None,
+        weakest=tuple(_weakest(first.manifest)) if first.manifest else (),
     )
 
 
@@ -210,3 +227,12 @@ def _sum(uses: list[TypeUse]) -> tuple[TypeUse, ...]:
         for name in {use.name for use in uses}
     ]
     return tuple(sorted(totals, key=lambda use: (-use.size_bytes, use.name)))
+
+
+def _weakest(manifest: Manifest) -> Iterator[WeakTensor]:
+    """Give the tensors of each file that lost most, but none that lost less than a part in a thousand."""
+    for file in manifest.files:
+        worst = sorted(file.tensors, key=lambda note: -note.error)[:_N_WEAKEST]
+        for note in worst:
+            if note.error >= _LEAST_ERROR:
+                yield WeakTensor(file.name, note.name, note.type, note.why, note.error)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from qwen3vl_edge.bundle import find_bundle
 from qwen3vl_edge.converters import convert
 from qwen3vl_edge.errors import CheckpointError, GGUFError, UsageError
 from qwen3vl_edge.inspection import inspect_path, kind_of
@@ -90,3 +91,15 @@ def test_what_cannot_be_inspected(tmp_path: Path, checkpoint: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="architectures"):
         inspect_path(tmp_path)
+
+
+def test_the_weakest_tensors_are_named(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "c")
+    convert(checkpoint, tmp_path / "plain", type="f32", projector_type="f32")
+    convert(checkpoint, tmp_path / "weak", type="Q2_K", projector_type="Q8_0")
+    assert inspect_path(tmp_path / "plain").weakest == ()
+    weakest = inspect_path(tmp_path / "weak").weakest
+    notes = find_bundle(tmp_path / "weak").manifest.models[0][0].tensors  # type: ignore[union-attr]
+    of_model = [tensor for tensor in weakest if not tensor.file.startswith("mmproj-")]
+    assert [tensor.error for tensor in of_model] == sorted((note.error for note in notes), reverse=True)[:5]
+    assert of_model[0].error > 0.1 > max(t.error for t in weakest if t not in of_model) > 0

@@ -30,17 +30,7 @@ def _measure(source: Path, types: tuple[str, ...]) -> None:
     ours, text, projector = (source.with_name(name) for name in ("ours", "text", "projector"))
     options = [item for name in types for item in ("--type", name)]
     convert = [sys.executable, str(CONVERT_SCRIPT), str(source)]
-    run_ours = [
-        _CLI,
-        "convert",
-        str(source),
-        "-o",
-        str(ours),
-        *options,
-        "--projector-type",
-        "Q8_0",
-        "--no-verify",
-    ]
+    options += ["--projector-type", "Q8_0", "--no-verify"]
     commands = {
         "qwen3vl-edge convert": Command([_CLI, "convert", str(source), "-o", str(ours), *options], ours),
         "convert_hf_to_gguf.py": Command([*convert, str(text), "bf16"], text),
