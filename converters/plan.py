@@ -35,7 +35,8 @@ from qwen3vl_edge.quant.imatrix import Imatrix
 from qwen3vl_edge.quant.importance import Importance, importance_of, refuse_missing_importance
 from qwen3vl_edge.quant.projector import padded_shape, padded_width
 from qwen3vl_edge.safetensors_header import ITEM_BYTES
-from qwen3vl_edge.writing import Draft, DraftTensor, WritePlan, lay_out
+from qwen3vl_edge.writing import Draft, DraftTensor, PlannedFile, WritePlan, lay_out
+from qwen3vl_edge.writing.gguf_header import KeyValue
 
 __all__ = ["Recipe", "has_weights", "model_tensors", "plan_conversion", "safe_name"]
 
@@ -80,54 +81,107 @@ def plan_conversion(folder: Path, recipe: Recipe, *, from_config: bool = False) 
     """
     types = dict.fromkeys(find_file_type(name) for name in recipe.types)
     projector_type = find_file_type(recipe.projector_type)
-    if from_config:
-        check_folder(folder)
-    checkpoint = None if from_config else Checkpoint.open(folder)
-    config = read_config(folder)
-    checkpoint = checkpoint or _implied_checkpoint(folder, config)
-    model, projector = map_tensors(checkpoint, config)
-    general = GeneralMetadata.read(folder, name=recipe.name, origin=recipe.origin)
-    base = safe_name(recipe.name or general.base)
-    limits = PreprocessorDefaults.read(folder, config.vision.token_side_px)
-    has_vocab = not from_config or any((folder / name).exists() for name in ("tokenizer.json", "vocab.json"))
-    vocab = Vocab.read(folder, config) if has_vocab else None
-
-    refuse_unmatched(_listed([*model, *projector]), recipe.wishes.overrides)
-    shapes = [*_shapes(model), *_shapes(projector)]
-    importance = recipe.imatrix.for_tensors(shapes) if recipe.imatrix else {}
-    from_matrix = recipe.imatrix.metadata() if recipe.imatrix else ()
-    pure = replace(recipe.wishes, pure=True, output_type=None, embedding_type=None)  # the projector's recipe
-
-    def model_draft(wanted: FileType) -> Draft:
-        entries = general.entries("model", _shapes(model), quantized=wanted.base.block > 1)
-        metadata = model_metadata(config, vocab, entries, wanted.code) + from_matrix
-        tensors = _typed(model, wanted, recipe, _traits(config), importance)
-        return Draft("model", f"{base}-{wanted.name}", wanted.name, metadata, tensors)
-
-    def projector_draft(wanted: FileType) -> Draft:
-        entries = general.entries("mmproj", _shapes(projector), quantized=wanted.base.block > 1)
-        width = padded_width(config.vision.ffn, wanted.base)
-        metadata = projector_metadata(config, limits, entries, wanted.code, width) + from_matrix
-        padded = [_padded(item, width) for item in projector]
-        tensors = _typed(padded, wanted, replace(recipe, wishes=pure), ModelTraits(), importance)
-        return Draft("projector", f"mmproj-{base}-{wanted.name}", wanted.name, metadata, tensors)
-
-    drafts = [*(model_draft(wanted) for wanted in types), projector_draft(projector_type)]
+    found = _Found.read(folder, recipe, from_config=from_config)
+    drafts = [*(found.model_draft(wanted) for wanted in types), found.projector_draft(projector_type)]
     final = apply_overrides([draft.metadata for draft in drafts], recipe.overrides)
-    files = [
-        file
-        for draft, metadata in zip(drafts, final, strict=True)
-        for file in lay_out(
-            replace(draft, metadata=metadata),
-            split_max_bytes=recipe.split_max_bytes if draft.role == "model" else None,
+    files: list[PlannedFile] = []
+    for draft, metadata in zip(drafts, final, strict=True):
+        limit = recipe.split_max_bytes if draft.role == "model" else None
+        files += lay_out(replace(draft, metadata=metadata), split_max_bytes=limit)
+    return WritePlan(found.base, found.source(), tuple(files), has_weights=not from_config)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """All that a checkpoint says, and what the user wants of it."""
+
+    recipe: Recipe
+    checkpoint: Checkpoint
+    config: ModelConfig
+    model: Sequence[Mapped]
+    projector: Sequence[Mapped]
+    general: GeneralMetadata
+    limits: PreprocessorDefaults
+    vocab: Vocab | None
+    importance: Importance
+
+    @classmethod
+    def read(cls, folder: Path, recipe: Recipe, *, from_config: bool) -> "_Found":
+        """Read and check everything but the values; raises as `plan_conversion`."""
+        if from_config:
+            check_folder(folder)
+        checkpoint = None if from_config else Checkpoint.open(folder)
+        config = read_config(folder)
+        checkpoint = checkpoint or _implied_checkpoint(folder, config)
+        model, projector = map_tensors(checkpoint, config)
+        refuse_unmatched(_listed([*model, *projector]), recipe.wishes.overrides)
+        shapes = [*_shapes(model), *_shapes(projector)]
+        has_vocab = any((folder / name).exists() for name in ("tokenizer.json", "vocab.json"))
+        return cls(
+            recipe=recipe,
+            checkpoint=checkpoint,
+            config=config,
+            model=model,
+            projector=projector,
+            general=GeneralMetadata.read(folder, name=recipe.name, origin=recipe.origin),
+            limits=PreprocessorDefaults.read(folder, config.vision.token_side_px),
+            vocab=Vocab.read(folder, config) if has_vocab or not from_config else None,
+            importance=recipe.imatrix.for_tensors(shapes) if recipe.imatrix else {},
         )
-    ]
-    source = Source(
-        location=general.origin.repository if general.origin else str(folder),
-        revision=general.origin.revision if general.origin else None,
-        files=source_files(checkpoint),
-    )
-    return WritePlan(base, source, tuple(files), has_weights=not from_config)
+
+    @property
+    def base(self) -> str:
+        """Return what all file names begin with."""
+        return safe_name(self.recipe.name or self.general.base)
+
+    def source(self) -> Source:
+        """Return what the manifest says of the checkpoint."""
+        files, origin = source_files(self.checkpoint), self.general.origin
+        if origin is None:
+            return Source(str(self.checkpoint.folder), files)
+        return Source(origin.repository, files, origin.revision)
+
+    def model_draft(self, wanted: FileType) -> Draft:
+        """Draft the language model by llama.cpp's recipe."""
+        entries = self.general.entries("model", _shapes(self.model), quantized=wanted.base.block > 1)
+        metadata = model_metadata(self.config, self.vocab, entries, wanted.code) + self._of_matrix()
+        tensors = self._typed(self.model, wanted, _traits(self.config), self.recipe.wishes)
+        return Draft("model", f"{self.base}-{wanted.name}", wanted.name, metadata, tensors)
+
+    def projector_draft(self, wanted: FileType) -> Draft:
+        """Draft the projector by its own recipe: one type for all, the MLP padded."""
+        entries = self.general.entries("mmproj", _shapes(self.projector), quantized=wanted.base.block > 1)
+        width = padded_width(self.config.vision.ffn, wanted.base)
+        metadata = projector_metadata(self.config, self.limits, entries, wanted.code, width)
+        pure = replace(self.recipe.wishes, pure=True, output_type=None, embedding_type=None)
+        padded = [_padded(item, width) for item in self.projector]
+        tensors = self._typed(padded, wanted, ModelTraits(), pure)
+        stem = f"mmproj-{self.base}-{wanted.name}"
+        return Draft("projector", stem, wanted.name, metadata + self._of_matrix(), tensors)
+
+    def _of_matrix(self) -> tuple[KeyValue, ...]:
+        return self.recipe.imatrix.metadata() if self.recipe.imatrix else ()
+
+    def _typed(
+        self, mapped: Sequence[Mapped], wanted: FileType, traits: ModelTraits, wishes: Wishes
+    ) -> list[DraftTensor]:
+        """Choose the type of each tensor of one file."""
+        before = "F16" if wanted.base.block > 1 else wanted.base.name
+        has_imatrix = self.recipe.imatrix is not None
+        choices = choose_types(_listed(mapped, before), wanted, traits, wishes, has_imatrix=has_imatrix)
+        refuse_missing_importance(wanted, choices, self.importance)
+        return [
+            DraftTensor(
+                name=item.target,
+                shape=item.shape,
+                kind=choice.kind,
+                source=item.source,
+                cut=item.cut,
+                why=choice.why,
+                importance=importance_of(item.target, item.shape, self.importance),
+            )
+            for item, choice in zip(mapped, choices.values(), strict=True)
+        ]
 
 
 def has_weights(folder: Path) -> bool:
@@ -183,29 +237,6 @@ def _padded(item: Mapped, width: int) -> Mapped:
     shape = padded_shape(item.target, item.shape, width)
     zero_columns = shape[-1] - item.shape[-1] if len(shape) > 1 else 0
     return replace(item, shape=shape, cut=replace(item.cut, zero_columns=zero_columns))
-
-
-def _typed(
-    mapped: Sequence[Mapped], wanted: FileType, recipe: Recipe, traits: ModelTraits, importance: Importance
-) -> list[DraftTensor]:
-    """Choose the type of each tensor of one file."""
-    before = "F16" if wanted.base.block > 1 else wanted.base.name
-    choices = choose_types(
-        _listed(mapped, before), wanted, traits, recipe.wishes, has_imatrix=recipe.imatrix is not None
-    )
-    refuse_missing_importance(wanted, choices, importance)
-    return [
-        DraftTensor(
-            item.target,
-            item.shape,
-            choice.kind,
-            item.source,
-            item.cut,
-            choice.why,
-            importance_of(item.target, item.shape, importance),
-        )
-        for item, choice in zip(mapped, choices.values(), strict=True)
-    ]
 
 
 def _listed(mapped: Sequence[Mapped], before: str = "F16") -> list[SourceTensor]:

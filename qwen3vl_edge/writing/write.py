@@ -152,7 +152,8 @@ def _convert(
     if not faults.passes(source, rows[0], stored, [output.tensor.kind for output in outputs]):
         return []
     pieces = []
-    for _, same in groupby(outputs, key=lambda output: output.tensor.name):
+    by_name = sorted(outputs, key=lambda output: output.tensor.name)  # one tensor in several files
+    for _, same in groupby(by_name, key=lambda output: output.tensor.name):
         wanted = list(same)
         part = wanted[0].tensor.cut.of(stored)
         if rows[1] == source.shape[0]:
