@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
+from threading import enumerate as enumerate_threads
 
 import httpx2
 import pytest
@@ -21,6 +23,7 @@ from huggingface_hub import close_session, scan_cache_dir, try_to_load_from_cach
 from qwen3vl_edge.errors import CheckpointError, EdgeError, UsageError
 from qwen3vl_edge.hub import HubCheckpoint, HubReference, fetch_checkpoint, parse_reference
 from qwen3vl_edge.hub.http_errors import HubUnreachableError, plain_errors
+from qwen3vl_edge.hub.streams import run_all
 from qwen3vl_edge.progress import SILENT, Progress, Task
 from tests.hub_server import COMMIT, HubServer, running_hub
 
@@ -447,6 +450,64 @@ def test_a_failure_ends_the_wait_for_another_process(hub: HubServer) -> None:
     hub.listed_hashes = {SECOND: "0" * 64}
     with FileLock(lock):
         assert SECOND in _message()
+
+
+@pytest.mark.parametrize("n_threads", [1, 3, 20])
+def test_every_job_runs_once_in_its_order(n_threads: int) -> None:
+    ran: list[int] = []
+    run_all([lambda _, i=i: ran.append(i) for i in range(10)], n_threads)  # type: ignore[misc]
+    assert sorted(ran) == list(range(10))
+    assert n_threads > 1 or ran == list(range(10))
+    run_all([], n_threads)
+
+
+def test_the_first_failure_stops_the_other_jobs() -> None:
+    stopped, begun = [], Event()
+
+    def wait(stop: Event) -> None:
+        begun.set()
+        stopped.append(stop.wait(30))
+
+    def fail(_: Event) -> None:
+        begun.wait(30)
+        raise EdgeError("first")
+
+    with pytest.raises(EdgeError, match="first"):
+        run_all([wait, fail, lambda _: stopped.append(False)], 2)
+    assert stopped == [True]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interrupt_stops_the_jobs() -> None:
+    stopped: list[bool] = []
+
+    def press_ctrl_c(stop: Event) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        stopped.append(stop.wait(30))
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_all([press_ctrl_c], 2)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    _wait_for(lambda: stopped == [True])
+
+
+def test_a_thread_that_hears_nothing_is_left_behind() -> None:
+    heard = Event()
+
+    def fail(_: Event) -> None:
+        raise EdgeError("no")
+
+    began = time.monotonic()
+    with pytest.raises(EdgeError):
+        run_all([lambda _: heard.wait(30) and None, fail], 2)
+    assert time.monotonic() - began < 10
+    left = [thread for thread in enumerate_threads() if "_work" in thread.name]
+    assert [thread.daemon for thread in left] == [True]  # the process may end without it
+    heard.set()
+    left[0].join(30)
 
 
 def test_gated(hub: HubServer) -> None:

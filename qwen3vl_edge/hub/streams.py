@@ -50,5 +50,6 @@ def _work(
             job(stop)
         except BaseException as failure:  # the caller raises it
             ended.put(failure)
+            stop.set()
         else:
             ended.put(None)
