@@ -85,5 +85,7 @@ def _allow_any_text() -> None:
 
 
 def _exit(message: str, code: int) -> None:
-    sys.stderr.write(f"qwen3vl-edge: {'' if code == INTERRUPTED else 'error: '}{message}\n")
+    from qwen3vl_edge.cli.plain_text import escaped
+
+    sys.stderr.write(f"qwen3vl-edge: {'' if code == INTERRUPTED else 'error: '}{escaped(message)}\n")
     sys.exit(code)

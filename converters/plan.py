@@ -203,6 +203,7 @@ def model_tensors(folder: Path) -> tuple[list[SourceTensor], ModelTraits]:
     Raises:
         CheckpointError: every fault of the file.
     """
+    check_folder(folder)
     config = read_config(folder)
     model, _ = map_tensors(_implied_checkpoint(folder, config), config)
     return _listed(model), _traits(config)
