@@ -71,8 +71,8 @@ class QuantEncoder:
         exact = original.astype(np.float64)
         with self._lock:
             sums = self._sums.setdefault((tensor.name, tensor.kind.name), _Sums())
-            sums.squared_errors += float(errors @ errors)
-            sums.squares += float(exact @ exact)
+            sums.squared_errors += float(np.square(errors).sum())  # not errors @ errors: its threads spin
+            sums.squares += float(np.square(exact).sum())
 
 
 def _packed(values: NDArray[np.float32], tensor: DraftTensor, first_row: int) -> NDArray[np.uint8]:

@@ -86,7 +86,7 @@ def relative_rms(values: NDArray[np.float32], packed: NDArray[np.uint8], kind: T
     """
     original = values.reshape(-1).astype(np.float64)
     errors = dequantize_rows(packed, kind) - original
-    error, power = float(errors @ errors), float(original @ original)
+    error, power = float(np.square(errors).sum()), float(np.square(original).sum())
     if power == 0:
         return 0.0 if error == 0 else float("inf")
     return float(np.sqrt(error / power))
