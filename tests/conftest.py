@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    """Undo what a command run in this process does to Ctrl-C: its watcher ends the process."""
+    handler, wakes = signal.getsignal(signal.SIGINT), signal.set_wakeup_fd(-1)
+    yield
+    signal.signal(signal.SIGINT, handler)
+    signal.set_wakeup_fd(wakes)
 
 
 @pytest.fixture(scope="session")
