@@ -47,7 +47,11 @@ def test_a_reason_is_one_line_that_a_terminal_can_show() -> None:
 def test_an_interrupt_here_ends_the_child(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     sleeper = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid()) + ' '); time.sleep(60)"
-    code = "import sys; from qwen3vl_edge.runtime.child import run_child; run_child(sys.argv[1:], 60)"
+    code = (
+        "import signal, sys; from qwen3vl_edge.runtime.child import run_child; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "  # a parent may have it ignored
+        "run_child(sys.argv[1:], 60)"
+    )
     command = [sys.executable, "-c", code, sys.executable, "-c", sleeper]
     parent = subprocess.Popen(command, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 20
