@@ -12,7 +12,7 @@ from rich.table import Table
 
 from qwen3vl_edge.cli.plain_text import plain
 from qwen3vl_edge.cli.view import print_json
-from qwen3vl_edge.writing import DraftTensor, Needs, PlannedFile, WritePlan
+from qwen3vl_edge.writing import Needs, PlannedFile, PlannedTensor, WritePlan
 
 __all__ = ["plan_json", "show_plan"]
 
@@ -83,15 +83,15 @@ def _tensors(files: Sequence[PlannedFile]) -> Table:
 
 def _alike(
     files: Sequence[PlannedFile],
-) -> dict[tuple[str, tuple[int, ...], tuple[str, ...]], list[list[DraftTensor]]]:
+) -> dict[tuple[str, tuple[int, ...], tuple[str, ...]], list[list[PlannedTensor]]]:
     """Put together what differs in nothing but the number of the layer, the largest first.
 
     Each list holds the tensor as it stands in each file.
     """
-    everywhere: dict[str, list[DraftTensor]] = {}
+    everywhere: dict[str, list[PlannedTensor]] = {}
     for tensor in (planned for file in files for planned in file.tensors):
         everywhere.setdefault(tensor.name, []).append(tensor)
-    found: dict[tuple[str, tuple[int, ...], tuple[str, ...]], list[list[DraftTensor]]] = {}
+    found: dict[tuple[str, tuple[int, ...], tuple[str, ...]], list[list[PlannedTensor]]] = {}
     for name, tensors in everywhere.items():
         kinds = tuple(tensor.kind.name for tensor in tensors)
         found.setdefault((_LAYER.sub("*", name), tensors[0].shape, kinds), []).append(tensors)

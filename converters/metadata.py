@@ -7,6 +7,7 @@ Keys and types as llama.cpp's converter writes them (conversion/base.py, convers
 from collections.abc import Iterator, Sequence
 
 from qwen3vl_edge.converters.vocab import SpecialKind, Vocab
+from qwen3vl_edge.ggml_types import QUANTIZATION_VERSION
 from qwen3vl_edge.gguf_format import Scalar, ValueType
 from qwen3vl_edge.hf_defaults import PreprocessorDefaults
 from qwen3vl_edge.model_config import ModelConfig, MoEConfig
@@ -15,7 +16,6 @@ from qwen3vl_edge.writing.gguf_header import KeyValue, array
 
 __all__ = ["model_metadata", "projector_metadata"]
 
-_QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION in ggml/include/ggml.h
 _VISION_NORM_EPS = 1e-6  # nn.LayerNorm(eps=1e-6), transformers 5.23 models/qwen3_vl/modeling_qwen3_vl.py
 
 _U32, _I32, _U64, _F32 = ValueType.UINT32, ValueType.INT32, ValueType.UINT64, ValueType.FLOAT32
@@ -56,7 +56,7 @@ def model_metadata(
         KeyValue("general.file_type", _U32, file_type),
         *_expert_size(arch, text.moe),
         KeyValue(f"{arch}.n_deepstack_layers", _U32, len(config.vision.deepstack_layers)),
-        KeyValue("general.quantization_version", _U32, _QUANTIZATION_VERSION),
+        KeyValue("general.quantization_version", _U32, QUANTIZATION_VERSION),
         *(_tokenizer(vocab) if vocab else ()),
     )
 
@@ -101,7 +101,7 @@ def projector_metadata(
         KeyValue("clip.vision.spatial_merge_size", _U32, vision.spatial_merge),
         KeyValue("clip.vision.attention.layer_norm_epsilon", _F32, _VISION_NORM_EPS),
         array("clip.vision.is_deepstack_layers", _BOOL, taps),
-        KeyValue("general.quantization_version", _U32, _QUANTIZATION_VERSION),
+        KeyValue("general.quantization_version", _U32, QUANTIZATION_VERSION),
         *_limits(limits),
         *([KeyValue(UNPADDED_KEY, _U32, vision.ffn)] if mlp_width != vision.ffn else []),
     )

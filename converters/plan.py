@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 
-from qwen3vl_edge.checkpoint import INDEX_NAME, SINGLE_NAME, Checkpoint, TensorRef
+from qwen3vl_edge.checkpoint import SINGLE_NAME, Checkpoint, TensorRef
 from qwen3vl_edge.converters.general_metadata import GeneralMetadata
 from qwen3vl_edge.converters.metadata import model_metadata, projector_metadata
 from qwen3vl_edge.converters.origin import Origin
@@ -15,11 +15,11 @@ from qwen3vl_edge.converters.source_files import source_files
 from qwen3vl_edge.converters.tensor_map import Mapped, expected_tensors, map_tensors
 from qwen3vl_edge.converters.tensor_types import choose_type
 from qwen3vl_edge.converters.vocab import Vocab
-from qwen3vl_edge.errors import CheckpointError, UsageError
+from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.hf_config import read_config
 from qwen3vl_edge.hf_defaults import PreprocessorDefaults
+from qwen3vl_edge.hub.contents import shard_names
 from qwen3vl_edge.input_files import check_folder
-from qwen3vl_edge.json_fields import read_object
 from qwen3vl_edge.manifest import Source
 from qwen3vl_edge.model_config import ModelConfig
 from qwen3vl_edge.quant import (
@@ -33,14 +33,13 @@ from qwen3vl_edge.quant import (
 )
 from qwen3vl_edge.quant.imatrix import Imatrix
 from qwen3vl_edge.quant.importance import Importance, importance_of, refuse_missing_importance
-from qwen3vl_edge.quant.projector import padded_shape, padded_width
+from qwen3vl_edge.quant.projector import added_columns, of_projector, padded_shape, padded_width
 from qwen3vl_edge.safetensors_header import ITEM_BYTES
-from qwen3vl_edge.writing import Draft, DraftTensor, PlannedFile, WritePlan, lay_out
+from qwen3vl_edge.writing import Draft, PlannedFile, PlannedTensor, WritePlan, lay_out
 from qwen3vl_edge.writing.gguf_header import KeyValue
 
 __all__ = ["Recipe", "has_weights", "model_tensors", "plan_conversion", "safe_name"]
 
-_INDEX_LIMIT_BYTES = 64 << 20
 _NAME_BYTES = 200  # file systems take 255, and prefix, type, part and ending are still to come
 
 
@@ -153,7 +152,7 @@ class _Found:
         entries = self.general.entries("mmproj", _shapes(self.projector), quantized=wanted.base.block > 1)
         width = padded_width(self.config.vision.ffn, wanted.base)
         metadata = projector_metadata(self.config, self.limits, entries, wanted.code, width)
-        pure = replace(self.recipe.wishes, pure=True, output_type=None, embedding_type=None)
+        pure = of_projector(self.recipe.wishes)
         padded = [_padded(item, width) for item in self.projector]
         tensors = self._typed(padded, wanted, ModelTraits(), pure)
         stem = f"mmproj-{self.base}-{wanted.name}"
@@ -164,14 +163,14 @@ class _Found:
 
     def _typed(
         self, mapped: Sequence[Mapped], wanted: FileType, traits: ModelTraits, wishes: Wishes
-    ) -> list[DraftTensor]:
+    ) -> list[PlannedTensor]:
         """Choose the type of each tensor of one file."""
         before = "F16" if wanted.base.block > 1 else wanted.base.name
         has_imatrix = self.recipe.imatrix is not None
         choices = choose_types(_listed(mapped, before), wanted, traits, wishes, has_imatrix=has_imatrix)
         refuse_missing_importance(wanted, choices, self.importance)
         return [
-            DraftTensor(
+            PlannedTensor(
                 name=item.target,
                 shape=item.shape,
                 kind=choice.kind,
@@ -190,11 +189,7 @@ def has_weights(folder: Path) -> bool:
     Raises:
         CheckpointError: the index cannot be read.
     """
-    names: list[object] = [SINGLE_NAME]
-    if (folder / INDEX_NAME).exists():
-        index = read_object(folder / INDEX_NAME, _INDEX_LIMIT_BYTES, CheckpointError).get("weight_map")
-        names = list(index.values()) if isinstance(index, dict) else []
-    return all((folder / str(name)).exists() for name in names)
+    return all((folder / name).exists() for name in shard_names(folder))
 
 
 def model_tensors(folder: Path) -> tuple[list[SourceTensor], ModelTraits]:
@@ -236,8 +231,7 @@ def _implied_checkpoint(folder: Path, config: ModelConfig) -> Checkpoint:
 def _padded(item: Mapped, width: int) -> Mapped:
     """Make the vision MLP `width` wide."""
     shape = padded_shape(item.target, item.shape, width)
-    zero_columns = shape[-1] - item.shape[-1] if len(shape) > 1 else 0
-    return replace(item, shape=shape, cut=replace(item.cut, zero_columns=zero_columns))
+    return replace(item, shape=shape, cut=replace(item.cut, zero_columns=added_columns(item.shape, shape)))
 
 
 def _listed(mapped: Sequence[Mapped], before: str = "F16") -> list[SourceTensor]:

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3vl_edge.checkpoint import Stored, TensorRef, to_float32
+from qwen3vl_edge.checkpoint import Stored, TensorRef, row_ranges, to_float32
 
 __all__ = ["CheckpointSource", "dequantize_fp8", "e4m3_values"]
 
@@ -48,10 +48,7 @@ class CheckpointSource:
 
     def ranges(self, limit_bytes: int) -> Iterator[tuple[int, int]]:
         """Cut the first dimension into ranges of about `limit_bytes` in the checkpoint, or of one row."""
-        n_rows = self.shape[0]
-        step = max(1, limit_bytes * n_rows // max(self.nbytes, 1))
-        for start in range(0, n_rows, step):
-            yield start, min(start + step, n_rows)
+        return row_ranges(self.shape[0], self.nbytes, limit_bytes)
 
     def read(self, start: int, stop: int) -> Stored:
         """Read rows `start` to `stop` of the first dimension, shaped, in `dtype`.

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3vl_edge.checkpoint import Stored, to_float32
-from qwen3vl_edge.quant.native import dequantize_rows, quantize_rows
-from qwen3vl_edge.writing.planned import DraftTensor
+from qwen3vl_edge.quant.native import error_and_power, quantize_rows
+from qwen3vl_edge.writing.planned import PlannedTensor
 
 __all__ = ["QuantEncoder"]
 
@@ -33,7 +33,7 @@ class QuantEncoder:
         self._sums: dict[tuple[str, str], _Sums] = {}
 
     def encode(
-        self, part: Stored, dtype: str, tensors: Sequence[DraftTensor], first_row: int
+        self, part: Stored, dtype: str, tensors: Sequence[PlannedTensor], first_row: int
     ) -> list[memoryview]:
         """Encode rows of one tensor in the type of each of `tensors`; see `writing.encoder.Encoder`.
 
@@ -55,27 +55,26 @@ class QuantEncoder:
             made[key] = _bytes(packed)
         return [made[tensor.kind.name, id(tensor.importance)] for tensor in tensors]
 
-    def error(self, tensor: DraftTensor) -> float:
+    def error(self, tensor: PlannedTensor) -> float:
         """Return the relative RMS error of a tensor that was encoded, from samples; 0 if it is exact."""
         sums = self._sums.get((tensor.name, tensor.kind.name))
         if sums is None or sums.squared_errors == 0:
             return 0.0
         return float(np.sqrt(sums.squared_errors / (sums.squares or sums.squared_errors)))
 
-    def _measure(self, tensor: DraftTensor, values: NDArray[np.float32], packed: NDArray[np.uint8]) -> None:
+    def _measure(self, tensor: PlannedTensor, values: NDArray[np.float32], packed: NDArray[np.uint8]) -> None:
         row_len = tensor.shape[-1]
         n_values = max(_SAMPLED_VALUES // row_len, 1) * row_len
         original = values.reshape(-1)[:n_values]
         size = tensor.kind.nbytes((original.size // row_len, row_len))
-        errors = (dequantize_rows(packed[:size], tensor.kind) - original).astype(np.float64)
-        exact = original.astype(np.float64)
+        error, power = error_and_power(original, packed[:size], tensor.kind)
         with self._lock:
             sums = self._sums.setdefault((tensor.name, tensor.kind.name), _Sums())
-            sums.squared_errors += float(np.square(errors).sum())  # not errors @ errors: its threads spin
-            sums.squares += float(np.square(exact).sum())
+            sums.squared_errors += error
+            sums.squares += power
 
 
-def _packed(values: NDArray[np.float32], tensor: DraftTensor, first_row: int) -> NDArray[np.uint8]:
+def _packed(values: NDArray[np.float32], tensor: PlannedTensor, first_row: int) -> NDArray[np.uint8]:
     """Encode rows, each expert with the importance of its own."""
     rows = values.reshape(-1, tensor.shape[-1])
     if tensor.importance is None or len(tensor.importance) == 1:

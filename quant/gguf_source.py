@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qwen3vl_edge.checkpoint import Stored
+from qwen3vl_edge.checkpoint import Stored, row_ranges
 from qwen3vl_edge.errors import GGUFError
 from qwen3vl_edge.ggml_types import TYPES_BY_NAME, TensorType
 from qwen3vl_edge.gguf_info import GGUFTensor
@@ -45,10 +45,7 @@ class GGUFSource:
 
     def ranges(self, limit_bytes: int) -> Iterator[tuple[int, int]]:
         """Cut the first dimension into ranges of about `limit_bytes` in the file, or of one row."""
-        n_rows = self.shape[0]
-        step = max(1, limit_bytes * n_rows // self.nbytes)
-        for start in range(0, n_rows, step):
-            yield start, min(start + step, n_rows)
+        return row_ranges(self.shape[0], self.nbytes, limit_bytes)
 
     def read(self, start: int, stop: int) -> Stored:
         """Read rows `start` to `stop` of the first dimension, in `dtype`; blocks as they are have no shape.

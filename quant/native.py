@@ -15,7 +15,7 @@ from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.ggml_types import TensorType
 from qwen3vl_edge.paths import native_library
 
-__all__ = ["dequantize_rows", "quantize_rows", "relative_rms"]
+__all__ = ["dequantize_rows", "error_and_power", "quantize_rows", "relative_rms"]
 
 # Magnitudes from which a type overflows: halves round to infinity, the scales of NVFP4 end at 448 · 6. Others
 # have scales in F16: the largest value they can give is 65504 · 127 · 32 (Q6_K). Squares of much larger ones
@@ -84,12 +84,20 @@ def relative_rms(values: NDArray[np.float32], packed: NDArray[np.uint8], kind: T
 
     It is 0 for an exact copy, 1 where everything became 0, and infinite where zeros became something else.
     """
-    original = values.reshape(-1).astype(np.float64)
-    errors = dequantize_rows(packed, kind) - original
-    error, power = float(np.square(errors).sum()), float(np.square(original).sum())
+    error, power = error_and_power(values, packed, kind)
     if power == 0:
         return 0.0 if error == 0 else float("inf")
     return float(np.sqrt(error / power))
+
+
+def error_and_power(
+    values: NDArray[np.float32], packed: NDArray[np.uint8], kind: TensorType
+) -> tuple[float, float]:
+    """Return the sums of the squared errors of `packed` and of the squares of `values` (any shape)."""
+    original = values.reshape(-1).astype(np.float64)
+    errors = dequantize_rows(packed, kind) - original
+    # not errors @ errors: the threads of BLAS spin
+    return float(np.square(errors).sum()), float(np.square(original).sum())
 
 
 def _refuse_numbers(

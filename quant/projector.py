@@ -6,10 +6,12 @@ the output is the same to the last bit (tests/quant/test_projector.py runs both)
 """
 
 import re
+from dataclasses import replace
 
 from qwen3vl_edge.ggml_types import TensorType
+from qwen3vl_edge.quant.recipes import Wishes
 
-__all__ = ["UNPADDED_KEY", "WIDTH_KEY", "padded_shape", "padded_width"]
+__all__ = ["UNPADDED_KEY", "WIDTH_KEY", "added_columns", "of_projector", "padded_shape", "padded_width"]
 
 WIDTH_KEY = "clip.vision.feed_forward_length"
 UNPADDED_KEY = "qwen3vl_edge.vision.unpadded_feed_forward_length"
@@ -29,3 +31,13 @@ def padded_shape(name: str, shape: tuple[int, ...], width: int) -> tuple[int, ..
     if _HIDDEN_ROWS.fullmatch(name):
         return (width, *shape[1:])
     return (*shape[:-1], width) if _HIDDEN_COLUMNS.fullmatch(name) else shape
+
+
+def added_columns(before: tuple[int, ...], after: tuple[int, ...]) -> int:
+    """Return how many zeros end each row, given the shapes; a vector grows by rows."""
+    return after[-1] - before[-1] if len(after) > 1 else 0
+
+
+def of_projector(wishes: Wishes) -> Wishes:
+    """Return the wishes as far as they are for a projector, whose recipe is one type for all."""
+    return replace(wishes, pure=True, output_type=None, embedding_type=None)

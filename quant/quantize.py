@@ -1,13 +1,11 @@
 """The plan of quantizing GGUF files: the same model in other types."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 
 from qwen3vl_edge.errors import GGUFError, join_problems
-from qwen3vl_edge.ggml_types import TYPES_BY_NAME
+from qwen3vl_edge.ggml_types import QUANTIZATION_VERSION, TYPES_BY_NAME
 from qwen3vl_edge.gguf_format import GGUFArray, ValueType
 from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.manifest import Source, SourceFile
@@ -16,18 +14,24 @@ from qwen3vl_edge.quant.gguf_source import GGUFSource
 from qwen3vl_edge.quant.imatrix import Imatrix
 from qwen3vl_edge.quant.importance import Importance, importance_of, refuse_missing_importance
 from qwen3vl_edge.quant.mixes import ModelTraits
-from qwen3vl_edge.quant.projector import UNPADDED_KEY, WIDTH_KEY, padded_shape, padded_width
+from qwen3vl_edge.quant.projector import (
+    UNPADDED_KEY,
+    WIDTH_KEY,
+    added_columns,
+    of_projector,
+    padded_shape,
+    padded_width,
+)
 from qwen3vl_edge.quant.recipes import Choice, SourceTensor, Wishes, choose_types, refuse_unmatched
 from qwen3vl_edge.split_names import parse_part_name
 from qwen3vl_edge.writing.gguf_header import KeyValue
-from qwen3vl_edge.writing.planned import Draft, DraftTensor, PlannedFile, WritePlan, lay_out
+from qwen3vl_edge.writing.planned import Draft, PlannedFile, PlannedTensor, WritePlan, lay_out
 from qwen3vl_edge.writing.source import Cut
 
 __all__ = ["QuantRecipe", "base_name", "listed", "plan_quantization", "traits_of"]
 
 _PROJECTOR_PREFIX = "mmproj-"
 _FLOATS = ("F32", "F16", "BF16")
-_QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION in ggml/include/ggml.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ def _projector_draft(
     before = info.integer(WIDTH_KEY)
     width = padded_width(before, wanted.base)
     tensors = [(name, padded_shape(name, shape, width), kind) for name, shape, kind in listed(info)]
-    wishes = replace(recipe.wishes, pure=True, output_type=None, embedding_type=None)
+    wishes = of_projector(recipe.wishes)
     choices = choose_types(tensors, wanted, ModelTraits(), wishes, has_imatrix=recipe.imatrix is not None)
     refuse_missing_importance(wanted, choices, importance)
     metadata = {entry.key: entry for entry in _metadata(info, wanted, recipe)}
@@ -167,7 +171,7 @@ def _drafts(
     *,
     again: bool,
     width: int | None = None,
-) -> list[DraftTensor]:
+) -> list[PlannedTensor]:
     drafts, quantized = [], []
     for tensor in info.tensors:
         choice = choices[tensor.name]
@@ -177,12 +181,12 @@ def _drafts(
         if has_blocks and not as_is:
             quantized.append(f"{tensor.name} ({tensor.type_name})")
         drafts.append(
-            DraftTensor(
+            PlannedTensor(
                 name=tensor.name,
                 shape=shape,
                 kind=choice.kind,
                 source=GGUFSource(tensor, as_is),
-                cut=Cut(zero_columns=shape[-1] - tensor.shape[-1] if len(shape) > 1 else 0),
+                cut=Cut(zero_columns=added_columns(tensor.shape, shape)),
                 why=choice.why,
                 importance=importance_of(tensor.name, shape, importance),
             )
@@ -199,7 +203,7 @@ def _metadata(info: GGUFInfo, wanted: FileType, recipe: QuantRecipe) -> tuple[Ke
     """Return the source's metadata with the keys that a quantization changes."""
     changed = [
         KeyValue("general.file_type", ValueType.UINT32, wanted.code),
-        KeyValue("general.quantization_version", ValueType.UINT32, _QUANTIZATION_VERSION),
+        KeyValue("general.quantization_version", ValueType.UINT32, QUANTIZATION_VERSION),
     ]
     if wanted.base.block > 1:
         ours = f"qwen3vl-edge {version('qwen3vl-edge')}"
@@ -237,9 +241,4 @@ def _source(infos: Sequence[GGUFInfo]) -> Source:
 def _source_files(info: GGUFInfo) -> Iterator[SourceFile]:
     for path in info.paths:
         start = min((tensor.offset for tensor in info.tensors if tensor.path == path), default=0)
-        yield SourceFile(path.name, path.stat().st_size, _sha256(path, start))
-
-
-def _sha256(path: Path, n_bytes: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.sha256(file.read(n_bytes)).hexdigest()
+        yield SourceFile.of(path, start)

@@ -14,7 +14,7 @@ from qwen3vl_edge.input_files import check_folder, is_hub_snapshot
 from qwen3vl_edge.json_fields import read_object, shown
 from qwen3vl_edge.safetensors_header import HeaderEntry, read_header
 
-__all__ = ["Checkpoint", "Stored", "TensorRef", "to_float32"]
+__all__ = ["Checkpoint", "Stored", "TensorRef", "row_ranges", "to_float32"]
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
@@ -39,6 +39,13 @@ def to_float32(stored: Stored, dtype: str) -> NDArray[np.float32]:
     if dtype == "BF16":
         return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
     return stored.astype(np.float32, copy=False)
+
+
+def row_ranges(n_rows: int, nbytes: int, limit_bytes: int) -> Iterator[tuple[int, int]]:
+    """Cut `n_rows`, `nbytes` in all, into ranges of about `limit_bytes`, or of one row."""
+    step = max(1, limit_bytes * n_rows // max(nbytes, 1))
+    for start in range(0, n_rows, step):
+        yield start, min(start + step, n_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +75,6 @@ class TensorRef:
         row_bytes = self.nbytes // max(n_rows, 1)
         block = self._read(start * row_bytes, (stop - start) * row_bytes)
         return block.reshape(stop - start, *self.shape[1:])
-
-    def chunks(self, limit_bytes: int) -> Iterator[Stored]:
-        """Read blocks of whole rows (first dimension), each of about `limit_bytes` or one row."""
-        n_rows = self.shape[0] if self.shape else 1
-        step = max(1, limit_bytes * n_rows // max(self.nbytes, 1))
-        for start in range(0, n_rows, step):
-            yield self.rows(start, min(start + step, n_rows))
 
     def _read(self, start: int, nbytes: int) -> Stored:
         """Read into a fresh buffer: unlike mapped pages it is gone as soon as the caller drops it."""

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from math import prod
 
-__all__ = ["FILE_TYPES", "TYPES_BY_ID", "TYPES_BY_NAME", "TensorType"]
+__all__ = ["FILE_TYPES", "QUANTIZATION_VERSION", "TYPES_BY_ID", "TYPES_BY_NAME", "TensorType"]
+
+QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION in ggml/include/ggml.h
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """manifest.json of a bundle: what was made, from what, by which versions."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -45,6 +46,12 @@ class SourceFile:
     name: str
     size_bytes: int
     sha256: str
+
+    @classmethod
+    def of(cls, path: Path, n_bytes: int | None = None) -> "SourceFile":
+        """Identify `path` by its first `n_bytes`, by all of it if None."""
+        with path.open("rb") as file:
+            return cls(path.name, path.stat().st_size, hashlib.sha256(file.read(n_bytes)).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,10 @@
 
 from qwen3vl_edge.writing.bundle_writer import refuse_overwriting, write_bundle
 from qwen3vl_edge.writing.needs import Needs, find_needs
-from qwen3vl_edge.writing.planned import Draft, DraftTensor, PlannedFile, PlannedTensor, WritePlan, lay_out
+from qwen3vl_edge.writing.planned import Draft, PlannedFile, PlannedTensor, WritePlan, lay_out
 
 __all__ = [
     "Draft",
-    "DraftTensor",
     "Needs",
     "PlannedFile",
     "PlannedTensor",

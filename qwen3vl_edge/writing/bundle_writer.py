@@ -11,7 +11,7 @@ from qwen3vl_edge.progress import SILENT, Progress
 from qwen3vl_edge.runtime.threads import default_threads
 from qwen3vl_edge.writing.encoder import Encoder
 from qwen3vl_edge.writing.needs import find_needs
-from qwen3vl_edge.writing.planned import DraftTensor, WritePlan
+from qwen3vl_edge.writing.planned import PlannedTensor, WritePlan
 from qwen3vl_edge.writing.publish import publish, temporary_path
 from qwen3vl_edge.writing.write import Written, write_files
 
@@ -139,6 +139,6 @@ def _manifest(plan: WritePlan, written: Sequence[Written], encoder: Encoder) -> 
     return Manifest(plan.name, plan.source, files, current_versions())
 
 
-def _note(tensor: DraftTensor, encoder: Encoder) -> TensorNote:
+def _note(tensor: PlannedTensor, encoder: Encoder) -> TensorNote:
     error = encoder.error(tensor)
     return TensorNote(tensor.name, tensor.kind.name, tensor.why, float(f"{error:.4g}"))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from qwen3vl_edge.checkpoint import Stored
-from qwen3vl_edge.writing.planned import DraftTensor
+from qwen3vl_edge.writing.planned import PlannedTensor
 
 __all__ = ["Encoder"]
 
@@ -13,7 +13,7 @@ class Encoder(Protocol):
     """Makes the bytes of tensors; called from several threads at once."""
 
     def encode(
-        self, part: Stored, dtype: str, tensors: Sequence[DraftTensor], first_row: int
+        self, part: Stored, dtype: str, tensors: Sequence[PlannedTensor], first_row: int
     ) -> list[memoryview]:
         """Encode rows of a tensor in the type of each of `tensors`, which are one tensor in several files.
 
@@ -27,5 +27,5 @@ class Encoder(Protocol):
             Bytes for each of `tensors`.
         """
 
-    def error(self, tensor: DraftTensor) -> float:
+    def error(self, tensor: PlannedTensor) -> float:
         """Return the relative RMS error of a tensor that was encoded, from samples; 0 if it is exact."""

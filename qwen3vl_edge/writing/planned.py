@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +16,17 @@ from qwen3vl_edge.writing.gguf_header import KeyValue, TensorEntry, encode_heade
 from qwen3vl_edge.writing.source import Cut, Source
 from qwen3vl_edge.writing.split import split_indices, split_metadata
 
-__all__ = ["Draft", "DraftTensor", "PlannedFile", "PlannedTensor", "WritePlan", "lay_out"]
+__all__ = ["Draft", "PlannedFile", "PlannedTensor", "WritePlan", "lay_out"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DraftTensor:
+class PlannedTensor:
     """One tensor to write: what it takes of which source, and in which type; `shape` row-major.
 
     Where `shape` has more rows than the source, the last ones are zero. `why` says how the type was
     chosen, in a few words. `importance` is (experts, row length) float32, how much an error in each
-    column matters, with one expert where the tensor has none.
+    column matters, with one expert where the tensor has none. `offset` is in bytes from the start of
+    its file, known once that is laid out.
     """
 
     name: str
@@ -35,6 +36,7 @@ class DraftTensor:
     cut: Cut
     why: str = ""
     importance: NDArray[np.float32] | None = None
+    offset: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -50,14 +52,7 @@ class Draft:
     stem: str
     type: str
     metadata: tuple[KeyValue, ...]
-    tensors: Sequence[DraftTensor]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PlannedTensor(DraftTensor):
-    """A tensor in its place: `offset` in bytes from the start of the file."""
-
-    offset: int = 0
+    tensors: Sequence[PlannedTensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +130,9 @@ def lay_out(
         )
 
 
-def _placed(tensors: Sequence[DraftTensor], offset: int) -> Iterator[PlannedTensor]:
+def _placed(tensors: Sequence[PlannedTensor], offset: int) -> Iterator[PlannedTensor]:
     for tensor in tensors:
-        values = {item.name: getattr(tensor, item.name) for item in fields(DraftTensor)}
-        yield PlannedTensor(**values, offset=offset)
+        yield replace(tensor, offset=offset)
         offset += _padded(tensor.nbytes)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from qwen3vl_edge.checkpoint import to_float32
 from qwen3vl_edge.ggml_types import TYPES_BY_NAME
 from qwen3vl_edge.quant.encode import QuantEncoder
-from qwen3vl_edge.writing.planned import DraftTensor
+from qwen3vl_edge.writing.planned import PlannedTensor
 from qwen3vl_edge.writing.source import Cut
 
 # float32 bits -> bfloat16 bits: nearest even
@@ -38,7 +38,7 @@ TO_F16 = [
 
 def convert_values(values: NDArray, dtype: str, targets: list[str]) -> list[NDArray[np.uint8]]:
     """Encode a whole tensor in each of `targets`."""
-    drafts = [DraftTensor("t", values.shape, TYPES_BY_NAME[kind], None, Cut()) for kind in targets]  # type: ignore[arg-type]
+    drafts = [PlannedTensor("t", values.shape, TYPES_BY_NAME[kind], None, Cut()) for kind in targets]  # type: ignore[arg-type]
     return [np.frombuffer(data, np.uint8) for data in QuantEncoder().encode(values, dtype, drafts, 0)]
 
 
