@@ -4,9 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ROOMS := qwen3vl_edge converters quant cli
+# BACKEND=cpu|cuda|vulkan|metal and CUDA_ARCH=86|all-major|…: docs/devices.md; without them what is built stays
+SETUP_NATIVE = $(BIN)/python tools/setup_native.py --backend='$(BACKEND)' --cuda-arch='$(CUDA_ARCH)'
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-parity demo test check check-types parity bench golden demo-model samples wheel clean
+.PHONY: help setup setup-parity demo test check check-types parity peers bench golden demo-model samples wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -18,14 +20,14 @@ $(VENV)/.python:
 
 # llama.cpp comes first, built for this CPU; pip then finds it installed.
 $(VENV)/.installed: pyproject.toml | $(VENV)/.python
-	$(BIN)/python tools/setup_native.py
+	$(SETUP_NATIVE)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	# opencv-python wants libGL, which servers lack; its twin without windows does not
 	$(BIN)/python -c 'import cv2' 2>/dev/null || $(BIN)/pip install --quiet opencv-python-headless==5.0.0.93
 	@touch $@
 
-setup: $(VENV)/.installed ## Make .venv: a sound llama.cpp, the package, the development tools
-	@$(BIN)/python tools/setup_native.py  # looks at a stamp: another CPU or version means another build
+setup: $(VENV)/.installed ## Make .venv: a sound llama.cpp (BACKEND=cuda, vulkan, …), the package, the tools
+	@$(SETUP_NATIVE)  # looks at a stamp: another CPU or version means another build
 
 $(VENV)/.parity: $(VENV)/.installed tools/oracle.py
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,parity]'
@@ -51,8 +53,11 @@ check-types: setup ## Compare every file type with llama.cpp's quantizer (minute
 parity: setup-parity ## Compare with transformers and with llama.cpp's converter
 	$(BIN)/pytest -q -m parity
 
-bench: setup-parity ## Measure speed and memory against the peers
-	$(BIN)/python -m tools.bench
+peers: setup ## Build llama.cpp's own programs into the user's cache, to be measured against
+	@$(BIN)/python -m tools.peers
+
+bench: setup-parity peers ## Measure speed and memory against the peers (BENCH="start convert ask runtime")
+	$(BIN)/python -m tools.bench $(BENCH)
 
 golden: setup-parity ## Write the golden files anew, from the oracles
 	$(BIN)/python -m tools.goldens

@@ -1,15 +1,27 @@
 """`qwen3vl-edge caption`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from qwen3vl_edge.cli import options
+from qwen3vl_edge.cli.answer_options import AnswerOptions
+from qwen3vl_edge.cli.engine_options import EngineOptions
+from qwen3vl_edge.cli.option_groups import grouped
 
-__all__ = ["caption"]
+__all__ = ["CaptionOptions", "caption"]
 
 
+@dataclass(frozen=True, slots=True)
+class CaptionOptions(AnswerOptions):
+    """How to sample, and when to stop: captions are short."""
+
+    max_tokens: options.MaxTokens = 256
+
+
+@grouped
 def caption(
     model: options.Model,
     path: Annotated[
@@ -19,15 +31,10 @@ def caption(
     prompt: Annotated[str, typer.Option(help="What to ask of each picture.")] = "Describe this image.",
     system: Annotated[str | None, typer.Option(help="System prompt.", show_default=False)] = None,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Look into sub-folders too.")] = False,
-    max_tokens: options.MaxTokens = 256,
-    temperature: options.Temperature = None,
-    top_p: options.TopP = None,
-    top_k: options.TopK = None,
-    seed: options.Seed = None,
+    *,
+    answer: CaptionOptions,
+    engine: EngineOptions,
     json: options.Json = False,
-    mmproj: options.Mmproj = None,
-    ctx: options.Context = None,
-    threads: options.Threads = None,
 ) -> None:
     """Caption pictures, one line each; a picture that cannot be read is reported and passed over.
 
@@ -42,20 +49,18 @@ def caption(
     from qwen3vl_edge.caption import Failure, find_pictures
     from qwen3vl_edge.caption import caption as caption_pictures
     from qwen3vl_edge.cli import view
-    from qwen3vl_edge.runtime.engine import GenerateOptions
     from qwen3vl_edge.sampling import Sampling
 
     pictures = find_pictures(path, recursive=recursive)
     question = options.question(prompt)
-    options.sampling(Sampling(), temperature, top_p, top_k, seed)  # a wrong one is told before the work
+    answer.options(Sampling())  # what is wrong is told before the work
     n_failed = 0
     with (
-        options.open_engine(model, mmproj, ctx, threads, view.progress()) as engine,
+        engine.open(model, view.progress()) as opened,
         view.progress(beside_output=True).task("captioning", len(pictures), "images") as task,
     ):
-        chosen = options.sampling(engine.info.sampling, temperature, top_p, top_k, seed)
-        settings = GenerateOptions(chosen, max_tokens)
-        for result in caption_pictures(engine, pictures, settings, prompt=question, system=system):
+        settings = answer.options(opened.info.sampling)
+        for result in caption_pictures(opened, pictures, settings, prompt=question, system=system):
             view.caption_line(result, as_json=json)
             n_failed += isinstance(result, Failure)
             task.advance()

@@ -6,9 +6,12 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
 
-__all__ = ["INTERRUPTED", "Interrupted", "raise_on_interrupt"]
+__all__ = ["INTERRUPTED", "Interrupted", "answering", "raise_on_interrupt", "signals_kept"]
 
 INTERRUPTED = 130
 """Exit code: 128 + SIGINT, as shells have it."""
@@ -21,11 +24,61 @@ class Interrupted(BaseException):
     """The user pressed Ctrl-C; no `KeyboardInterrupt`, which typer would turn into exit code 1."""
 
 
+class _Cancellable(Protocol):
+    def cancel(self) -> None: ...
+
+
+@contextmanager
+def answering(engine: _Cancellable) -> Iterator[threading.Event]:
+    """Have Ctrl-C meanwhile do nothing but end the answer of `engine`; gives an event that it sets.
+
+    A thread, woken by the signal itself, calls ``engine.cancel``: the main thread may be in native code
+    for minutes, where Python hears no signals. Outside the main thread nothing is changed.
+    """
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    wakes, woken = socket.socketpair()
+    woken.setblocking(False)
+    with signals_kept(), wakes:
+        with woken:
+            signal.signal(signal.SIGINT, lambda _signal, _frame: pressed.set())
+            signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+            watcher = threading.Thread(target=_cancel, args=(wakes, engine, pressed), daemon=True)
+            watcher.start()
+            try:
+                yield pressed
+            finally:
+                signal.set_wakeup_fd(-1)
+        watcher.join()
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """Put back, afterwards, what becomes of Ctrl-C: asyncio, and with it prompt_toolkit, forgets that."""
+    handler, wakes = signal.getsignal(signal.SIGINT), signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler or signal.SIG_DFL)  # None: set by native code
+        signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+
+
+def _cancel(wakes: socket.socket, engine: _Cancellable, pressed: threading.Event) -> None:
+    while signals := wakes.recv(64):  # nothing comes when the other end is closed
+        if signal.SIGINT in signals:
+            pressed.set()
+            engine.cancel()
+
+
 def raise_on_interrupt() -> None:
     """Have Ctrl-C raise `Interrupted` in the main thread, or end the process if that cannot be.
 
     Python runs signal handlers between its own instructions. Encoding a large picture is one native
-    call that can take minutes; a thread, woken by the signal itself, ends the process then.
+    call that can take minutes; a thread, woken by the signal itself, has llama.cpp give it up, and ends
+    the process if nothing comes of that.
     """
     raised = threading.Event()
 
@@ -55,9 +108,19 @@ def _inside_native_callback(frame: FrameType | None) -> bool:
     return runs_callback is not None and bool(runs_callback(frame))
 
 
+def _cancel_native_work() -> None:
+    native = sys.modules.get("qwen3vl_edge.runtime.native")
+    cancel = getattr(native, "cancel", None)
+    if cancel is not None:
+        cancel()
+
+
 def _watch(wakes: socket.socket, _woken: socket.socket, raised: threading.Event) -> None:
     """End the process if an interrupt is not raised soon; keeps both sockets open as long as it lives."""
     while True:
-        if signal.SIGINT in wakes.recv(64) and not raised.wait(_PATIENCE_S):
+        if signal.SIGINT not in wakes.recv(64):
+            continue
+        _cancel_native_work()
+        if not raised.wait(_PATIENCE_S):
             os.write(2, b"qwen3vl-edge: interrupted\n")
             os._exit(INTERRUPTED)

@@ -10,7 +10,9 @@ import typer
 
 from qwen3vl_edge.cli.ask import ask
 from qwen3vl_edge.cli.caption import caption
+from qwen3vl_edge.cli.chat import chat
 from qwen3vl_edge.cli.convert import convert
+from qwen3vl_edge.cli.devices import devices
 from qwen3vl_edge.cli.inspect import inspect
 from qwen3vl_edge.cli.interrupt import INTERRUPTED, Interrupted, raise_on_interrupt
 from qwen3vl_edge.cli.quantize import quantize
@@ -53,7 +55,7 @@ def _main(
     native.setLevel(logging.DEBUG if verbose else logging.CRITICAL)
 
 
-for _command in (ask, caption, convert, inspect, quantize):
+for _command in (ask, caption, chat, convert, devices, inspect, quantize):
     app.command()(_command)
 
 

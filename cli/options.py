@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,25 +11,21 @@ from qwen3vl_edge.errors import UsageError
 if TYPE_CHECKING:  # the commands must start fast: nothing heavy is imported before it is needed
     from qwen3vl_edge.bundle import Bundle
     from qwen3vl_edge.progress import Progress
-    from qwen3vl_edge.runtime.llama_engine import LlamaEngine
-    from qwen3vl_edge.sampling import Sampling
 
 __all__ = [
-    "Context",
     "Json",
     "MaxTokens",
     "Mmproj",
     "Model",
+    "ReasoningView",
     "Seed",
     "Temperature",
     "Threads",
     "TopK",
     "TopP",
     "find_model",
-    "open_engine",
     "question",
     "require_files",
-    "sampling",
 ]
 
 Model = Annotated[
@@ -57,9 +53,13 @@ TopK = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="Makes sampling repeatable.", show_default=False)]
 MaxTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
-Context = Annotated[
-    int | None,
-    typer.Option("--ctx", min=256, help="Context in tokens.  [default: what is needed]", show_default=False),
+ReasoningView = Annotated[
+    Literal["hidden", "dim", "shown"] | None,
+    typer.Option(
+        "--reasoning",
+        help="How a Thinking model's reasoning is shown, on standard error.  [default: dim on a terminal]",
+        show_default=False,
+    ),
 ]
 Threads = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Threads.  [default: all cores]", show_default=False)
@@ -75,16 +75,6 @@ def find_model(name: str, mmproj: Path | None, progress: "Progress") -> "Bundle"
     if name == DEMO_NAME:
         return demo_bundle(user_cache_dir(), progress)
     return find_bundle(Path(name), mmproj)
-
-
-def open_engine(
-    name: str, mmproj: Path | None, n_ctx: int | None, n_threads: int | None, progress: "Progress"
-) -> "LlamaEngine":
-    """Open the model that MODEL names."""
-    from qwen3vl_edge.runtime.llama_engine import LlamaEngine
-
-    bundle = find_model(name, mmproj, progress)
-    return LlamaEngine(bundle, n_ctx=n_ctx, n_threads=n_threads)
 
 
 def question(text: str) -> str:
@@ -107,18 +97,3 @@ def require_files(paths: Sequence[Path]) -> None:
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
         raise UsageError(f"no such file: {', '.join(missing)}")
-
-
-def sampling(
-    defaults: "Sampling", temperature: float | None, top_p: float | None, top_k: int | None, seed: int | None
-) -> "Sampling":
-    """Give the model's `defaults` with the options laid over them."""
-    from dataclasses import replace
-
-    return replace(
-        defaults,
-        temperature=defaults.temperature if temperature is None else temperature,
-        top_p=defaults.top_p if top_p is None else top_p,
-        top_k=defaults.top_k if top_k is None else top_k,
-        seed=defaults.seed if seed is None else seed,
-    )

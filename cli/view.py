@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import (
@@ -19,11 +20,18 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from qwen3vl_edge.caption import Caption, Failure
+from qwen3vl_edge.chat import ChatEvent, Notice
+from qwen3vl_edge.cli.json_output import json_text, print_json
+from qwen3vl_edge.constraints import AnswerError, Constraint
 from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.progress import SILENT, Progress, Task
-from qwen3vl_edge.runtime.engine import Event, Finished, Generated, TokenLogprob
+from qwen3vl_edge.runtime.engine import Cost, Finished, Generated, Reasoned, TokenLogprob
 
-__all__ = ["answer_json", "answer_text", "caption_line", "note", "print_json", "progress"]
+__all__ = ["answer_json", "answer_text", "caption_line", "cost", "note", "print_json", "progress"]
+
+ReasoningView = Literal["hidden", "dim", "shown"]
+
+_DIM, _NORMAL = "\x1b[2m", "\x1b[22m"
 
 
 def note(text: str) -> None:
@@ -31,43 +39,81 @@ def note(text: str) -> None:
     sys.stderr.write(f"qwen3vl-edge: {text}\n")
 
 
-def print_json(value: object) -> None:
-    """Print one JSON document."""
-    sys.stdout.write(_as_json(value, indent=2))
+def answer_text(events: Iterable[ChatEvent], reasoning: ReasoningView | None = None) -> None:
+    """Print an answer as it comes, its reasoning on standard error; say when it was cut off.
 
-
-def _as_json(value: object, indent: int | None = None) -> str:
-    """Give JSON as it is read best: escaped only where a file name is no valid text."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = json.dumps(value, indent=indent)
-    return text + "\n"
-
-
-def answer_text(events: Iterable[Event]) -> None:
-    """Print an answer as it comes; say when it was cut off."""
+    Args:
+        events: Of the answer.
+        reasoning: How to show the reasoning; None: dim on a terminal, hidden elsewhere.
+    """
+    aside = _Aside(reasoning or ("dim" if sys.stderr.isatty() else "hidden"))
     for event in events:
         match event:
+            case Reasoned(text=text):
+                aside.write(text)
             case Generated(text=text):
+                aside.end()
                 sys.stdout.write(text)
                 sys.stdout.flush()
-            case Finished(stop_reason=reason, tokens=tokens):
+            case Notice(text=text):
+                note(text)
+            case Finished():
+                aside.end()
                 sys.stdout.write("\n")
-                if reason == "length":
-                    note(f"the answer was cut off after {tokens.generated} tokens; --max-tokens allows more")
+                _say_end(event)
 
 
-def answer_json(events: Iterable[Event]) -> None:
-    """Print an answer, its counts and times as one JSON object."""
-    answer = ""
+class _Aside:
+    """Reasoning, beside the answer."""
+
+    def __init__(self, shown: ReasoningView) -> None:
+        self._shown = shown
+        self._begun = False
+
+    def write(self, text: str) -> None:
+        if self._shown == "hidden" or not text:
+            return
+        if self._shown == "dim" and not self._begun:
+            sys.stderr.write(_DIM)
+        self._begun = True
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        if self._begun:
+            sys.stderr.write(f"{_NORMAL if self._shown == 'dim' else ''}\n\n")
+            sys.stderr.flush()
+        self._begun = False
+
+
+def _say_end(event: Finished) -> None:
+    """Say why an answer ended where the model would have gone on."""
+    after = f"after {event.tokens.generated} tokens"
+    match event.stop_reason:
+        case "length":
+            note(f"the answer was cut off {after}; --max-tokens allows more")
+        case "context":
+            note(f"the answer was cut off {after}: the context is full; --ctx gives more")
+        case "loop":
+            note(
+                f"the answer was stopped {after}: it repeated itself without end; "
+                "try --presence-penalty 1.5, or --no-loop-guard"
+            )
+
+
+def answer_json(events: Iterable[ChatEvent], constraint: Constraint | None = None) -> None:
+    """Print an answer, its counts and times as one JSON object; ``data`` is what a schema made of it."""
+    answer, reasoning = "", ""
     logprobs: list[TokenLogprob] = []
     for event in events:
         match event:
             case Generated(text=text, logprob=logprob):
                 answer += text
                 logprobs += [] if logprob is None else [logprob]
+            case Reasoned(text=text):
+                reasoning += text
+            case Notice(text=text):
+                note(text)
             case Finished() as end:
                 report: dict[str, object] = {
                     "answer": answer,
@@ -75,6 +121,10 @@ def answer_json(events: Iterable[Event]) -> None:
                     "tokens": asdict(end.tokens),
                     "seconds": {step: round(spent, 4) for step, spent in asdict(end.seconds).items()},
                 }
+                if reasoning:
+                    report["reasoning"] = reasoning
+                if constraint is not None:
+                    report |= _checked(answer, constraint)
                 if logprobs:
                     report["logprobs"] = [asdict(item) for item in logprobs]
                 print_json(report)
@@ -82,10 +132,36 @@ def answer_json(events: Iterable[Event]) -> None:
     raise EngineError("the engine stopped without ending its answer")
 
 
+def _checked(answer: str, constraint: Constraint) -> dict[str, object]:
+    try:
+        constraint.check(answer)
+    except AnswerError:
+        return {"valid": False}
+    return {"valid": True} | ({"data": json.loads(answer)} if constraint.kind == "schema" else {})
+
+
+def cost(needed: Cost, *, as_json: bool) -> None:
+    """Print what a question takes of the context."""
+    report = asdict(needed) | {"prompt": needed.prompt, "remaining": needed.remaining}
+    if as_json:
+        print_json(report)
+        return
+    lines = {
+        "prompt": f"{needed.prompt} tokens: {needed.text} of text, {needed.vision} of pictures and clips",
+        "in the context already": f"{needed.reused} tokens",
+        "to be encoded": f"{needed.encode} tokens",
+        "context": f"{needed.context} tokens, {max(needed.remaining, 0)} remain for the answer",
+    }
+    width = max(map(len, lines))
+    sys.stdout.write("".join(f"{name:<{width}}  {value}\n" for name, value in lines.items()))
+    if needed.remaining < 1:
+        note("the question does not fit; --when-full shrink shows smaller pictures, --ctx asks for more")
+
+
 def caption_line(result: Caption | Failure, *, as_json: bool) -> None:
     """Print one picture's caption on one line, or report why it has none."""
     if as_json:
-        sys.stdout.write(_as_json(asdict(result) | {"path": str(result.path)}))
+        sys.stdout.write(json_text(asdict(result) | {"path": str(result.path)}))
     elif isinstance(result, Caption):
         sys.stdout.write(f"{result.path}: {' '.join(result.caption.split())}\n")
         if result.stop_reason == "length":

@@ -6,9 +6,9 @@ from pathlib import Path
 from qwen3vl_edge.errors import MediaError
 from qwen3vl_edge.images import load_picture
 from qwen3vl_edge.messages import Content, Message
-from qwen3vl_edge.runtime.engine import Engine, Event, GenerateOptions
+from qwen3vl_edge.runtime.engine import Engine, EngineInfo, Event, GenerateOptions
 
-__all__ = ["ask"]
+__all__ = ["ask", "load_media"]
 
 
 def ask(  # noqa: PLR0913 -- the parts of one message
@@ -28,13 +28,23 @@ def ask(  # noqa: PLR0913 -- the parts of one message
         ContextFullError: The prompt does not fit.
         EngineError: The native library failed.
     """
-    content: list[Content] = [load_picture(path, engine.info.image_limits) for path in pictures]
+    content = load_media(engine.info, pictures, clips)
+    messages = [] if system is None else [Message("system", (system,))]
+    messages.append(Message("user", (*content, question)))
+    return engine.generate(engine.info.template.parts(messages), options)
+
+
+def load_media(info: EngineInfo, pictures: Sequence[Path], clips: Sequence[Path] = ()) -> list[Content]:
+    """Load `pictures` and `clips` as the model of `info` is to see them.
+
+    Raises:
+        MediaError: One cannot be read.
+    """
+    content: list[Content] = [load_picture(path, info.image_limits) for path in pictures]
     if clips:
         try:
             from qwen3vl_edge.video import load_clip  # noqa: PLC0415 -- loads slowly; only clips need it
         except ImportError as error:
             raise MediaError(f"OpenCV does not load ({error}); pip install opencv-python-headless") from error
-        content += [load_clip(path, engine.info.video_limits) for path in clips]
-    messages = [] if system is None else [Message("system", (system,))]
-    messages.append(Message("user", (*content, question)))
-    return engine.generate(engine.info.template.parts(messages), options)
+        content += [load_clip(path, info.video_limits) for path in clips]
+    return content

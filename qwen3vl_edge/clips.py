@@ -4,11 +4,12 @@ Everything here is pure; `qwen3vl_edge.video` decodes.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from qwen3vl_edge.errors import MediaError
-from qwen3vl_edge.images import Pixels
+from qwen3vl_edge.images import Pixels, VisionPart
 from qwen3vl_edge.limits import VideoLimits, clip_size
 
 __all__ = ["Clip", "ClipPlan", "Footage", "plan_clip"]
@@ -45,6 +46,11 @@ class Clip:
     plan: ClipPlan
     pairs: tuple[tuple[Pixels, Pixels], ...]
     source: str
+
+    @cached_property
+    def moments(self) -> tuple[VisionPart, ...]:
+        """The pairs as the encoder takes them."""
+        return tuple(map(VisionPart, self.pairs))
 
 
 def plan_clip(footage: Footage, limits: VideoLimits) -> ClipPlan:

@@ -8,6 +8,7 @@
     ├── GGUFError             a GGUF file or bundle cannot be used
     ├── MediaError            a picture or clip cannot be used
     ├── PromptError           the chat template or the messages cannot be rendered
+    ├── SessionError          a saved conversation cannot be written, read or taken up
     └── EngineError           the native library refused or died
         └── ContextFullError  the prompt does not fit the context
 
@@ -25,6 +26,7 @@ __all__ = [
     "GGUFError",
     "MediaError",
     "PromptError",
+    "SessionError",
     "UsageError",
     "join_problems",
 ]
@@ -52,6 +54,10 @@ class MediaError(EdgeError):
 
 class PromptError(EdgeError):
     """The chat template or the messages given to it cannot be rendered."""
+
+
+class SessionError(EdgeError):
+    """A saved conversation cannot be written or read, or what it refers to has changed."""
 
 
 class EngineError(EdgeError):

@@ -1,6 +1,9 @@
 """Pictures from disk to the exact pixels that the reference implementation gives the model."""
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from qwen3vl_edge.errors import MediaError
 from qwen3vl_edge.limits import ImageLimits, smart_resize
 
-__all__ = ["IMAGE_SUFFIXES", "Picture", "Pixels", "fit", "flatten", "load_picture", "resize"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "Picture",
+    "Pixels",
+    "VisionPart",
+    "fit",
+    "flatten",
+    "load_picture",
+    "load_picture_as",
+    "refit",
+    "resize",
+]
 
 Pixels = NDArray[np.uint8]
 """RGB, shape (height, width, 3), C order, both sides multiples of 32 px once fitted."""
@@ -21,12 +35,37 @@ IMAGE_SUFFIXES = frozenset(
 """What a folder is searched for; a file named outright may have any suffix."""
 
 
+_DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class VisionPart:
+    """One picture (one frame) or one moment of a clip (two): what the encoder takes at once."""
+
+    frames: tuple[Pixels] | tuple[Pixels, Pixels]
+
+    @cached_property
+    def digest(self) -> bytes:
+        """BLAKE2b of number, size and pixels of the frames: equal for what looks equal."""
+        digest = hashlib.blake2b(
+            repr([frame.shape for frame in self.frames]).encode(), digest_size=_DIGEST_BYTES
+        )
+        for frame in self.frames:
+            digest.update(np.ascontiguousarray(frame).data)
+        return digest.digest()
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """One picture, fitted: what the model sees. Compared by identity."""
 
     pixels: Pixels
     source: str
+
+    @cached_property
+    def vision(self) -> VisionPart:
+        """The picture as the encoder takes it."""
+        return VisionPart((self.pixels,))
 
 
 def load_picture(path: Path, limits: ImageLimits) -> Picture:
@@ -35,9 +74,30 @@ def load_picture(path: Path, limits: ImageLimits) -> Picture:
     Raises:
         MediaError: The file is missing, not a picture, damaged, or of an impossible shape.
     """
+    return _load(path, lambda image: fit(image, limits))
+
+
+def load_picture_as(path: Path, height: int, width: int) -> Picture:
+    """Read, turn upright, flatten and stretch the picture in `path` to exactly this size.
+
+    Raises:
+        MediaError: As for `load_picture`.
+    """
+    return _load(path, lambda image: resize(image, width, height))
+
+
+def refit(picture: Picture, height: int, width: int) -> Picture:
+    """Give `picture` in another size: from its file if that is there, else from what the model was shown."""
+    try:
+        return load_picture_as(Path(picture.source), height, width)
+    except MediaError:
+        return Picture(resize(Image.fromarray(picture.pixels), width, height), picture.source)
+
+
+def _load(path: Path, fitted: Callable[[Image.Image], Pixels]) -> Picture:
     try:
         with Image.open(path) as image:
-            pixels = fit(flatten(image), limits)
+            pixels = fitted(flatten(image))
     except FileNotFoundError:
         raise MediaError(f"no such picture: {path}") from None
     except IsADirectoryError:

@@ -25,7 +25,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from qwen3vl_edge.clips import Clip
 from qwen3vl_edge.errors import PromptError
-from qwen3vl_edge.images import Picture, Pixels
+from qwen3vl_edge.images import Picture, VisionPart
 from qwen3vl_edge.messages import Content, Message
 
 __all__ = ["ChatTemplate", "Part", "SpecialTokens", "TextPart", "VisionPart"]
@@ -46,14 +46,8 @@ class TextPart:
     parse_special: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class VisionPart:
-    """One picture (one frame) or one moment of a clip (two); the engine adds start and end tokens."""
-
-    frames: tuple[Pixels] | tuple[Pixels, Pixels]
-
-
 Part = TextPart | VisionPart
+"""The engine puts start and end tokens around a `VisionPart`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +184,10 @@ def _joined(content: Sequence[Content]) -> list[Content]:
 def _moments(item: Content | None, triple: str) -> Iterator[tuple[str, VisionPart]]:
     """Give what a triple stands for, each with the stamp that comes before it."""
     if isinstance(item, Picture) and triple == _PICTURE_TRIPLE:
-        yield "", VisionPart((item.pixels,))
+        yield "", item.vision
     elif isinstance(item, Clip) and triple == _CLIP_TRIPLE:
-        for stamp, pair in zip(item.plan.stamps_s, item.pairs, strict=True):
-            yield f"<{stamp:.1f} seconds>", VisionPart(pair)
+        for stamp, moment in zip(item.plan.stamps_s, item.moments, strict=True):
+            yield f"<{stamp:.1f} seconds>", moment
     else:
         raise PromptError("the model's chat template shows a picture or clip that is not in the messages")
 

@@ -7,6 +7,7 @@ import pytest
 
 TOOLS = Path(__file__).resolve().parent.parent / "tools"
 sys.path.insert(0, str(TOOLS))
+backends = importlib.import_module("native_backends")
 compilers = importlib.import_module("native_compilers")
 native_pip = importlib.import_module("native_pip")
 setup_native = importlib.import_module("setup_native")
@@ -112,13 +113,6 @@ def test_candidates_on_a_cpu_with_amx(amx: object, clang: object, repaired: obje
     assert [(candidate.compiler, candidate.flags) for candidate in ranked] == builds
 
 
-@pytest.fixture
-def gcc_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compilers, "default_compiler", lambda _: GCC)
-    monkeypatch.setattr(compilers, "survey", lambda default: compilers.Survey(default, DEFECTIVE))
-
-
-@pytest.mark.usefixtures("gcc_only")
 @pytest.mark.parametrize(
     ("cpu_flags", "overrides", "builds"),
     [
@@ -130,15 +124,16 @@ def gcc_only(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_cpu_and_the_user_decide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpu_flags: str, overrides: dict[str, str], builds: object
 ) -> None:
+    monkeypatch.setattr(compilers, "survey", lambda default: compilers.Survey(default, DEFECTIVE))
     (tmp_path / "cpuinfo").write_text(f"model name\t: X amx_tile\nflags\t\t: {cpu_flags}\n")
     monkeypatch.setattr(setup_native, "CPUINFO", tmp_path / "cpuinfo")
-    assert [candidate.flags for candidate in setup_native.choose(overrides)] == builds
+    assert [candidate.flags for candidate in setup_native.choose(GCC, overrides)] == builds
 
 
 def test_no_compiler_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilers, "default_compiler", lambda _: None)
     with pytest.raises(setup_native.SetupError, match="build-essential"):
-        setup_native.choose({})
+        setup_native.set_up({}, setup_native.Wish("", "", {}), None)
 
 
 def test_the_users_flags_and_arguments_come_last_and_win() -> None:
@@ -155,6 +150,15 @@ def test_the_users_flags_and_arguments_come_last_and_win() -> None:
     assert built["CMAKE_ARGS"].endswith(" -DGGML_NATIVE=OFF")
     assert (built["CC"], built["CXX"], built["HOME"]) == (GCC.c, GCC.cxx, "/h")
     assert built["CMAKE_BUILD_PARALLEL_LEVEL"] == "3"
+
+
+def test_the_backends_switches_come_between() -> None:
+    vulkan = backends.Backend("vulkan", ("-DGGML_VULKAN=ON",), {"CUDACXX": "nvcc", "HOME": "/x"})
+    user = {"CMAKE_ARGS": "-DGGML_VULKAN=OFF", "HOME": "/h"}
+    built = native_pip.build_environment(compilers.Candidate(GCC, (), ""), user, vulkan)
+    assert built["CMAKE_ARGS"].startswith("-DGGML_NATIVE=ON ")
+    assert built["CMAKE_ARGS"].endswith(" -DGGML_VULKAN=ON -DGGML_VULKAN=OFF")
+    assert (built["CUDACXX"], built["HOME"]) == ("nvcc", "/h")
 
 
 @pytest.mark.parametrize("told", ["", "0", "-1", "many"])

@@ -9,14 +9,9 @@ import pytest
 
 TOOLS = Path(__file__).resolve().parent.parent / "tools"
 sys.path.insert(0, str(TOOLS))
-compilers = importlib.import_module("native_compilers")
-native_pip = importlib.import_module("native_pip")
 stamps = importlib.import_module("native_stamp")
 setup_native = importlib.import_module("setup_native")
 
-GCC = compilers.Compiler("/usr/bin/cc", "/usr/bin/c++", "c++ 12.2.0")
-CLANG = compilers.Compiler("/usr/bin/clang-16", "/usr/bin/clang++-16", "clang 16")
-NO_AMX = ("-mno-amx-tile", "-mno-amx-int8", "-mno-amx-bf16")
 PIN = "llama-cpp-python==0.3.36"
 
 
@@ -34,6 +29,7 @@ class World:
         self.reason: str | None = None
         self.tests = self.set_ups = 0
         self.cpu = "cpu"
+        self.before: object = None
         monkeypatch.setattr(sys, "prefix", str(folder))
         for name in setup_native.OVERRIDES:
             monkeypatch.delenv(name, raising=False)
@@ -48,9 +44,10 @@ class World:
         self.tests += 1
         return self.reason
 
-    def _set_up(self, *_: object) -> object:
+    def _set_up(self, _: object, wish: object, before: object) -> object:
         self.set_ups += 1
-        return self.stamp()
+        self.before = before
+        return self.stamp(backend=wish.backend or "cpu", cuda_arch=wish.cuda_arch)
 
     def stamp(self, **changes: object) -> object:
         facts = {
@@ -115,37 +112,44 @@ def test_a_damaged_stamp_is_no_stamp(tmp_path: Path, content: str) -> None:
     assert stamps.read_stamp(tmp_path) is None
 
 
-def test_a_build_that_fails_its_test_gives_way_to_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_another_backend_is_built_and_then_stays(world: World) -> None:
+    setup_native.main()
+    setup_native.main(["--backend=cuda", "--cuda-arch=86,89"])
+    assert world.set_ups == 2
+    for arguments in ([], ["--backend="], ["--backend=cuda"], ["--cuda-arch=86;89"], ["--backend", "cuda"]):
+        setup_native.main(arguments)
+    assert (world.set_ups, world.tests) == (2, 0)
+    setup_native.main(["--cuda-arch=90"])
+    setup_native.main(["--backend=vulkan"])
+    assert world.set_ups == 4
+    assert world.before.cuda_arch == "90"
+
+
+def test_stamps_from_before_there_was_a_choice_are_good(world: World) -> None:
+    stamps.write_stamp(world.folder, world.stamp())
+    path = world.folder / stamps.FILE_NAME
+    stored = json.loads(path.read_text())
+    del stored["backend"], stored["cuda_arch"]
+    path.write_text(json.dumps(stored))
+    assert [setup_native.main(), setup_native.main(["--backend=cpu"])] == [0, 0]
+    assert world.set_ups == 0
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("--backend=opencl", "BACKEND=opencl is unknown; there are: cpu, cuda, vulkan, metal"),
+        ("--cuda-arch=8 6", "CUDA_ARCH=8 6 is unknown"),
+        ("--cuda-arch=86 -DX=1", "is unknown"),
+        ("--cuda-arch=;", "is unknown"),
+    ],
+)
+def test_what_nobody_can_build_is_refused(
+    world: World, capsys: pytest.CaptureFixture[str], argument: str, said: str
 ) -> None:
-    reasons = {CLANG: "crash (SIGSEGV)", GCC: None}
-    tried = [compilers.Candidate(CLANG, (), "first"), compilers.Candidate(GCC, NO_AMX, "second")]
-    monkeypatch.setattr(setup_native, "LOG", tmp_path / "build" / "log")
-    monkeypatch.setattr(setup_native, "choose", lambda _: tried)
-    monkeypatch.setattr(setup_native, "try_candidate", lambda candidate, *_: reasons[candidate.compiler])
-    stamp = setup_native.set_up({"llama-cpp-python": PIN}, {})
-    assert (stamp.compiler, stamp.flags) == (GCC.version, " ".join(NO_AMX))
-    assert "SIGSEGV" in capsys.readouterr().out
-    reasons[GCC] = "wrong numbers"
-    with pytest.raises(setup_native.SetupError, match=r"SIGSEGV.*wrong numbers"):
-        setup_native.set_up({"llama-cpp-python": PIN}, {})
-
-
-def test_a_failed_build_shows_the_end_of_its_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(setup_native, "LOG", tmp_path / "log")
-
-    def fail(requirement: str, candidate: object, log: Path) -> bool:
-        log.write_text("".join(f"line {n}\n" for n in range(100)) + f"error: {requirement}\n")
-        return False
-
-    monkeypatch.setattr(native_pip, "build", fail)
-    reason = setup_native.try_candidate(compilers.Candidate(GCC, (), "why"), PIN, {})
-    said = capsys.readouterr().out
-    assert reason == "the build failed"
-    assert f"error: {PIN}" in said
-    assert "line 3\n" not in said
+    assert setup_native.main([argument]) == 1
+    assert said in capsys.readouterr().out
+    assert world.set_ups == 0
 
 
 def test_looking_at_the_stamp_loads_neither_numpy_nor_llama_cpp() -> None:

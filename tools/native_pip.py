@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from native_backends import CPU, Backend
 from native_compilers import Candidate
 
 BUILD_SCRIPT = Path(__file__).resolve().parent / "llama_build.cmake"
@@ -24,24 +25,28 @@ def n_jobs(environment: Mapping[str, str]) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def build_environment(candidate: Candidate, environment: Mapping[str, str]) -> dict[str, str]:
+def build_environment(
+    candidate: Candidate, environment: Mapping[str, str], backend: Backend = CPU
+) -> dict[str, str]:
     """Make the environment in which pip builds `candidate`; what the caller's says comes last and wins."""
     flags = " ".join(candidate.flags)
+    arguments = shlex.join([*CMAKE_ARGS, *backend.cmake_args])
     return {
+        **backend.environment,
         **environment,
         "CC": candidate.compiler.c,
         "CXX": candidate.compiler.cxx,
         "CFLAGS": f"{flags} {environment.get('CFLAGS', '')}".strip(),
         "CXXFLAGS": f"{flags} {environment.get('CXXFLAGS', '')}".strip(),
-        "CMAKE_ARGS": f"{shlex.join(CMAKE_ARGS)} {environment.get('CMAKE_ARGS', '')}".strip(),
+        "CMAKE_ARGS": f"{arguments} {environment.get('CMAKE_ARGS', '')}".strip(),
         "CMAKE_BUILD_PARALLEL_LEVEL": str(n_jobs(environment)),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
 
 
-def build(requirement: str, candidate: Candidate, log: Path) -> bool:
+def build(requirement: str, candidate: Candidate, backend: Backend, log: Path) -> bool:
     """Build and install `requirement`, replacing what is installed; False if pip fails."""
-    return _pip([*BUILD_OPTIONS, requirement], build_environment(candidate, os.environ), log)
+    return _pip([*BUILD_OPTIONS, requirement], build_environment(candidate, os.environ, backend), log)
 
 
 def install(requirements: Sequence[str], log: Path) -> bool:

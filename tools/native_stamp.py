@@ -18,10 +18,17 @@ class Stamp:
     overrides: Mapping[str, str]
     build: str
     cpu: str
+    backend: str = "cpu"  # stamps from before there was a choice have none
+    cuda_arch: str = ""
 
-    def fits(self, requirement: str, overrides: Mapping[str, str]) -> bool:
+    def fits(self, requirement: str, overrides: Mapping[str, str], backend: str, cuda_arch: str) -> bool:
         """Whether it is what is asked for; asking for nothing in particular takes what is there."""
-        return self.requirement == requirement and (not overrides or dict(overrides) == dict(self.overrides))
+        return (
+            self.requirement == requirement
+            and (not overrides or dict(overrides) == dict(self.overrides))
+            and backend in {"", self.backend}
+            and cuda_arch in {"", self.cuda_arch}
+        )
 
     def moved_to(self, build: str, cpu: str) -> "Stamp":
         """Note that it passed again, as these library files on this CPU."""

@@ -10,31 +10,37 @@ from typing import Literal, Protocol
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.limits import ImageLimits, VideoLimits
 from qwen3vl_edge.prompt import ChatTemplate, Part
+from qwen3vl_edge.runtime.cells import SavedCells
 from qwen3vl_edge.sampling import Sampling
 
 __all__ = [
     "Candidate",
+    "Cost",
     "Engine",
     "EngineInfo",
     "Event",
     "Finished",
     "GenerateOptions",
     "Generated",
+    "Reasoned",
     "Seconds",
+    "Session",
     "StopReason",
     "TokenCounts",
     "TokenLogprob",
 ]
 
-StopReason = Literal["stop", "length"]
-"""The model ended its answer, or the token limit or the context did."""
+StopReason = Literal["stop", "length", "context", "loop", "cancelled"]
+"""What ended an answer: the model or a stop string, the token limit, the full context, the loop guard,
+`Engine.cancel`."""
 
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What use cases need to know of an open model."""
+    """What use cases need to know of an open model; ``identity`` tells its files from others."""
 
     name: str
+    identity: str
     template: ChatTemplate
     image_limits: ImageLimits
     video_limits: VideoLimits
@@ -43,21 +49,34 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class GenerateOptions:
-    """What to generate; ``n_logprobs`` None gives none, N the chosen token's and the N best.
+    """What to generate, and when to stop.
+
+    ``n_logprobs`` None gives none, N the chosen token's and the N best. An answer ends before the first
+    of the `stop` strings that it would hold. ``loop_guard`` ends one that repeats itself without end.
+    ``think_budget`` closes the reasoning of a Thinking model after so many tokens; None lets it go on.
+    ``grammar`` (GBNF) holds for the answer, not for the reasoning.
 
     Raises:
-        UsageError: A number is out of range.
+        UsageError: A number is out of range, or a stop string is empty.
     """
 
     sampling: Sampling
     max_tokens: int = 1024
     n_logprobs: int | None = None
+    stop: tuple[str, ...] = ()
+    loop_guard: bool = True
+    think_budget: int | None = None
+    grammar: str | None = None
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
             raise UsageError(f"{self.max_tokens} tokens cannot be generated; ask for 1 or more")
         if self.n_logprobs is not None and self.n_logprobs < 0:
             raise UsageError(f"{self.n_logprobs} log-probabilities cannot be listed; ask for 0 or more")
+        if self.think_budget is not None and self.think_budget < 0:
+            raise UsageError(f"reasoning cannot take {self.think_budget} tokens; allow 0 or more")
+        if "" in self.stop:
+            raise UsageError("a stop string is empty; every answer would end before it began")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +111,50 @@ class Generated:
 
 
 @dataclass(frozen=True, slots=True)
+class Reasoned:
+    """As `Generated`, of the reasoning that a Thinking model puts before its answer."""
+
+    text: str
+    logprob: TokenLogprob | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """``text`` and ``vision`` make up the prompt; ``generated`` includes the token that ends the answer."""
+    """``text`` and ``vision`` make up the prompt, of which ``reused`` stood in the context already.
+
+    ``generated`` includes the ``reasoning`` and the token that ends the answer.
+    """
 
     text: int
     vision: int
     generated: int
+    reused: int = 0
+    reasoning: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a prompt takes, in tokens, before it is read.
+
+    ``text`` and ``vision`` make it up; ``reused`` of them stand in the context already; ``encode`` of
+    the vision tokens have to be encoded. ``context`` is what the prompt and its answer may take.
+    """
+
+    text: int
+    vision: int
+    reused: int
+    encode: int
+    context: int
+
+    @property
+    def prompt(self) -> int:
+        """All tokens of the prompt."""
+        return self.text + self.vision
+
+    @property
+    def remaining(self) -> int:
+        """What is left for the answer; negative if the prompt does not fit."""
+        return self.context - self.prompt
 
 
 @dataclass(slots=True)
@@ -119,7 +176,37 @@ class Finished:
     seconds: Seconds = field(default_factory=Seconds)
 
 
-Event = Generated | Finished
+Event = Generated | Reasoned | Finished
+
+
+class Session(Protocol):
+    """One conversation's place in an engine: what it has read stays read.
+
+    A prompt that begins as the one before it did, in text and pictures, is read from where they part.
+    """
+
+    def cost(self, parts: Sequence[Part]) -> Cost:
+        """Tell what the prompt `parts` would take."""
+
+    def generate(self, parts: Sequence[Part], options: GenerateOptions) -> Iterator[Event]:
+        """Continue the prompt `parts`, as `Engine.generate` does."""
+
+    def fork(self) -> "Session":
+        """Give another session that has read the same; it costs no memory until they part."""
+
+    def save_cells(self) -> SavedCells:
+        """Give what was read, to be kept and taken up by `restore_cells`, in another process too."""
+
+    def restore_cells(self, saved: SavedCells) -> None:
+        """Have read what `saved` says.
+
+        Raises:
+            ContextFullError: There is no room for it.
+            EngineError: It comes from another model or from other settings.
+        """
+
+    def close(self) -> None:
+        """Give the place back."""
 
 
 class Engine(Protocol):
@@ -130,9 +217,19 @@ class Engine(Protocol):
         """What is known of the model."""
 
     def generate(self, parts: Sequence[Part], options: GenerateOptions) -> Iterator[Event]:
-        """Continue the prompt `parts`: a `Generated` for each token, then one `Finished`.
+        """Continue the prompt `parts`: an event for each token, then one `Finished`.
 
         Raises:
             ContextFullError: The prompt does not fit the model's context.
             EngineError: The native library failed.
         """
+
+    def open_session(self) -> Session:
+        """Give a place for one more conversation.
+
+        Raises:
+            EngineError: There are too many.
+        """
+
+    def cancel(self) -> None:
+        """End the answer that is being generated, within a token; any thread may call this."""

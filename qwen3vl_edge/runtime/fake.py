@@ -1,11 +1,17 @@
 """An engine for tests: answers from a script, needs no model, checks its caller."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 
+import numpy as np
+
+from qwen3vl_edge.errors import ContextFullError, EngineError
 from qwen3vl_edge.limits import ImageLimits, VideoLimits
 from qwen3vl_edge.prompt import ChatTemplate, Part, SpecialTokens, TextPart
+from qwen3vl_edge.runtime.cells import Entry, Occupants, Pool, SavedCells
 from qwen3vl_edge.runtime.engine import (
     Candidate,
+    Cost,
     EngineInfo,
     Event,
     Finished,
@@ -17,7 +23,7 @@ from qwen3vl_edge.runtime.engine import (
 )
 from qwen3vl_edge.sampling import Sampling
 
-__all__ = ["ScriptedEngine"]
+__all__ = ["ScriptedEngine", "ScriptedSession"]
 
 _TEMPLATE = """\
 {%- for message in messages %}[{{ message.role }}]
@@ -26,7 +32,7 @@ _TEMPLATE = """\
 {%- elif item.type == 'video' %}<|vision_start|><|video_pad|><|vision_end|>
 {%- else %}{{ item.text }}{% endif -%}
 {%- endfor -%}
-{%- endfor %}"""
+{%- endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"""
 
 _SPECIAL_TOKENS = SpecialTokens(
     control=("<|vision_start|>", "<|image_pad|>", "<|video_pad|>", "<|vision_end|>", "<|im_end|>"),
@@ -35,9 +41,10 @@ _SPECIAL_TOKENS = SpecialTokens(
 
 
 class ScriptedEngine:
-    """Answers each prompt with ``answer(parts)``, one character a token; keeps the prompts it was given.
+    """Answers each prompt with ``answer(parts)``, one character a token; keeps prompts and options.
 
-    An exception that ``answer`` raises comes out of `generate`, as a failing engine's would.
+    An exception that ``answer`` raises comes out of `generate`, as a failing engine's would. A character
+    of text takes a cell, a picture one for each square of 32 px.
     """
 
     def __init__(
@@ -45,11 +52,17 @@ class ScriptedEngine:
         answer: Callable[[Sequence[Part]], str],
         image_limits: ImageLimits | None = None,
         video_limits: VideoLimits | None = None,
+        n_ctx: int = 1 << 16,
     ) -> None:
-        self._answer = answer
+        self.answer = answer
         self.prompts: list[tuple[Part, ...]] = []
+        self.options: list[GenerateOptions] = []
+        self.pool = Pool()
+        self.n_ctx = n_ctx
+        self.cancelled = False
         self._info = EngineInfo(
             name="scripted",
+            identity="scripted",
             template=ChatTemplate(_TEMPLATE, _SPECIAL_TOKENS),
             image_limits=image_limits or ImageLimits(),
             video_limits=video_limits or VideoLimits(),
@@ -63,21 +76,101 @@ class ScriptedEngine:
 
     def generate(self, parts: Sequence[Part], options: GenerateOptions) -> Iterator[Event]:
         """Continue the prompt `parts` with the scripted answer, cut at ``options.max_tokens``."""
-        self.prompts.append(tuple(parts))
-        whole = self._answer(parts)
-        shown = whole[: options.max_tokens]
-        for character in shown:
+        with closing(self.open_session()) as session:
+            yield from session.generate(parts, options)
+
+    def open_session(self) -> "ScriptedSession":
+        """Give a place for one more conversation."""
+        return ScriptedSession(self, Occupants(self.pool))
+
+    def cancel(self) -> None:
+        """End the answer that is being generated."""
+        self.cancelled = True
+
+
+class ScriptedSession:
+    """A conversation with a `ScriptedEngine`."""
+
+    def __init__(self, engine: ScriptedEngine, occupants: Occupants) -> None:
+        self._engine = engine
+        self._occupants = occupants
+
+    def cost(self, parts: Sequence[Part]) -> Cost:
+        """Tell what the prompt `parts` would take."""
+        entries = list(_entries(parts))
+        n_kept = self._n_kept(entries)
+        vision = sum(entry.n_cells for entry in entries if isinstance(entry.key, bytes))
+        return Cost(
+            text=sum(isinstance(entry.key, int) for entry in entries),
+            vision=vision,
+            reused=sum(entry.n_cells for entry in entries[:n_kept]),
+            encode=sum(entry.n_cells for entry in entries[n_kept:] if isinstance(entry.key, bytes)),
+            context=self._engine.n_ctx - self._engine.pool.n_used + self._occupants.n_cells,
+        )
+
+    def generate(self, parts: Sequence[Part], options: GenerateOptions) -> Iterator[Event]:
+        """Continue the prompt `parts` with the scripted answer, cut at ``options.max_tokens``."""
+        engine, cost = self._engine, self.cost(parts)
+        if cost.remaining < 1:
+            raise ContextFullError(f"the prompt is {cost.prompt} tokens and the context {cost.context}")
+        engine.prompts.append(tuple(parts))
+        engine.options.append(options)
+        engine.cancelled = False
+        entries = list(_entries(parts))
+        n_kept = self._n_kept(entries)
+        self._occupants.cut(n_kept)
+        for entry in entries[n_kept:]:
+            self._occupants.append(entry)
+        stop: StopReason = "stop"
+        n_shown = 0
+        for character in engine.answer(parts):
+            if engine.cancelled or n_shown == min(options.max_tokens, cost.remaining):
+                stop = "cancelled" if engine.cancelled else _limit_of(n_shown, options)
+                break
+            n_shown += 1
+            self._occupants.append(Entry(ord(character)))
             yield Generated(character, _logprob(character, options.n_logprobs))
-        stop: StopReason = "stop" if len(whole) < options.max_tokens else "length"
+        if stop == "stop" and n_shown == options.max_tokens:
+            stop = "length"
         if stop == "stop":
             yield Generated("", _logprob("<|im_end|>", options.n_logprobs))
-        n_text = sum(len(part.text) for part in parts if isinstance(part, TextPart))
-        n_vision = sum(
-            (part.frames[0].shape[0] // 32) * (part.frames[0].shape[1] // 32)
-            for part in parts
-            if not isinstance(part, TextPart)
-        )
-        yield Finished(stop, TokenCounts(n_text, n_vision, len(shown) + (stop == "stop")))
+        yield Finished(stop, TokenCounts(cost.text, cost.vision, n_shown + (stop == "stop"), cost.reused))
+
+    def fork(self) -> "ScriptedSession":
+        """Give another session that has read the same."""
+        return ScriptedSession(self._engine, self._occupants.fork())
+
+    def save_cells(self) -> SavedCells:
+        """Give what was read."""
+        return SavedCells(tuple(self._occupants.entries), np.zeros(self._occupants.n_cells, np.uint8))
+
+    def restore_cells(self, saved: SavedCells) -> None:
+        """Have read what `saved` says."""
+        if saved.state.size != sum(entry.n_cells for entry in saved.entries):
+            raise EngineError("the saved state is damaged")
+        self._occupants.cut(0)
+        for entry in saved.entries:
+            self._occupants.append(Entry(entry.key, entry.n_cells, entry.n_positions))
+
+    def close(self) -> None:
+        """Give the place back."""
+        self._occupants.cut(0)
+
+    def _n_kept(self, entries: Sequence[Entry]) -> int:
+        return max(0, min(self._occupants.n_common([entry.key for entry in entries]), len(entries) - 1))
+
+
+def _entries(parts: Sequence[Part]) -> Iterator[Entry]:
+    for part in parts:
+        if isinstance(part, TextPart):
+            yield from (Entry(ord(character)) for character in part.text)
+        else:
+            height, width, _ = part.frames[0].shape
+            yield Entry(part.digest, (height // 32) * (width // 32), max(height, width) // 32)
+
+
+def _limit_of(n_shown: int, options: GenerateOptions) -> StopReason:
+    return "length" if n_shown == options.max_tokens else "context"
 
 
 def _logprob(token: str, n_candidates: int | None) -> TokenLogprob | None:

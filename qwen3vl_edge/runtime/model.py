@@ -6,12 +6,15 @@ from functools import cached_property
 from pathlib import Path
 
 from qwen3vl_edge.errors import EngineError
+from qwen3vl_edge.progress import SILENT, Progress, Task
 from qwen3vl_edge.prompt import SpecialTokens
 from qwen3vl_edge.runtime.native import library
+from qwen3vl_edge.runtime.placement import ON_CPU, Resolved
 
 __all__ = ["TextModel"]
 
 _LONGEST_PIECE = 256
+_PERCENT = 100
 _CONTROL, _USER_DEFINED = 1 << 3, 1 << 4  # LLAMA_TOKEN_ATTR_*, llama.h 0c1e57098
 
 
@@ -21,17 +24,34 @@ class TextModel:
     Args:
         path: GGUF file.
         extra_buffers: Let llama.cpp repack quantized weights for this CPU (``use_extra_bufts``).
+        placement: Device and layers on it.
+        progress: Told how much is loaded.
 
     Raises:
         EngineError: llama.cpp refuses the file.
     """
 
-    def __init__(self, path: Path, *, extra_buffers: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        extra_buffers: bool = True,
+        placement: Resolved = ON_CPU,
+        progress: Progress = SILENT,
+    ) -> None:
         self._llama = library().llama
         parameters = self._llama.llama_model_default_params()
         parameters.use_extra_bufts = extra_buffers
+        devices = placement.devices()
+        parameters.devices = ctypes.cast(devices, ctypes.c_void_p)
+        parameters.n_gpu_layers = placement.n_gpu_layers
         library().forget_complaints()
-        self.handle = self._llama.llama_model_load_from_file(os.fsencode(path), parameters)
+        library().go_on()
+        with progress.task("loading the model", _PERCENT, "%") as task:
+            parameters.progress_callback = library().progress_callback
+            library().report_loading(_Told(task).advance)
+            self.handle = self._llama.llama_model_load_from_file(os.fsencode(path), parameters)
+            library().report_loading(None)
         if not self.handle:
             raise EngineError(f"llama.cpp cannot open {path}: {library().complaint()}")
         self.vocab = self._llama.llama_model_get_vocab(self.handle)
@@ -101,3 +121,17 @@ class TextModel:
             if bits & (_CONTROL | _USER_DEFINED):
                 (control if bits & _CONTROL else user_defined).append(self.text(token))
         return SpecialTokens(tuple(control), tuple(user_defined))
+
+
+class _Told:
+    """Turns llama.cpp's share of what is loaded, 0 to 1, into whole steps of a task."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._n_done = 0
+
+    def advance(self, share: float) -> None:
+        n_more = int(share * _PERCENT) - self._n_done
+        if n_more > 0:
+            self._n_done += n_more
+            self._task.advance(n_more)

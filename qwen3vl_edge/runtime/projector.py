@@ -14,6 +14,7 @@ from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.images import Pixels
 from qwen3vl_edge.runtime.model import TextModel
 from qwen3vl_edge.runtime.native import library
+from qwen3vl_edge.runtime.placement import ON_CPU, Resolved
 
 __all__ = ["Embeddings", "Projector", "VisionChunk"]
 
@@ -47,15 +48,18 @@ class Projector:
         EngineError: llama.cpp refuses the file or it does not fit the model.
     """
 
-    def __init__(self, path: Path, model: TextModel, *, n_threads: int) -> None:
+    def __init__(self, path: Path, model: TextModel, *, n_threads: int, placement: Resolved = ON_CPU) -> None:
         self._mtmd = library().mtmd
         self._model = model
         parameters = self._mtmd.mtmd_context_params_default()
         parameters.n_threads = n_threads
+        parameters.use_gpu = placement.projector_device is not None
+        parameters.device = placement.projector_device.handle if placement.projector_device else None
         parameters.print_timings = False
         parameters.warmup = False  # an encoding for nothing
         parameters.image_min_tokens = _ANY_MIN_TOKENS
         parameters.image_max_tokens = _ANY_MAX_TOKENS
+        parameters.cb_eval = library().eval_callback
         library().forget_complaints()
         self.handle = self._mtmd.mtmd_init_from_file(os.fsencode(path), model.handle, parameters)
         if not self.handle:
@@ -66,6 +70,11 @@ class Projector:
         if self.handle:
             self._mtmd.mtmd_free(self.handle)
             self.handle = None
+
+    def encode_frames(self, frames: Sequence[Pixels]) -> Embeddings:
+        """Encode one picture or pair of frames: `cut` and `encode` in one."""
+        with self.cut(frames) as chunk:
+            return self.encode(chunk)
 
     @contextmanager
     def cut(self, frames: Sequence[Pixels]) -> Iterator[VisionChunk]:
@@ -114,10 +123,13 @@ class Projector:
         """Run the vision encoder; returns a copy of its output, shape (n_tokens, n_embd_inp).
 
         Raises:
+            Cancelled: `Library.cancel` was called meanwhile.
             EngineError: The encoder failed.
         """
         library().forget_complaints()
-        if self._mtmd.mtmd_encode_chunk(self.handle, chunk.handle):
+        failed = self._mtmd.mtmd_encode_chunk(self.handle, chunk.handle)
+        library().check_cancelled()  # the encoder does not tell that it was stopped half-way
+        if failed:
             raise EngineError(f"the vision encoder failed: {library().complaint()}")
         output = self._mtmd.mtmd_get_output_embd(self.handle)
         shape = (chunk.n_tokens, self._model.n_embd_inp)

@@ -1,12 +1,16 @@
 """Limits and sampling defaults that the converter has stored in the GGUF files."""
 
 from collections.abc import Callable
+from math import isfinite
 
+from qwen3vl_edge.errors import GGUFError, UsageError
 from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.limits import ImageLimits, VideoLimits
 from qwen3vl_edge.sampling import Sampling
 
 __all__ = ["image_limits", "sampling_defaults", "video_limits"]
+
+_REMEDY = "convert the checkpoint again"
 
 
 def image_limits(projector: GGUFInfo) -> ImageLimits:
@@ -35,20 +39,37 @@ def video_limits(projector: GGUFInfo) -> VideoLimits:
 
 
 def sampling_defaults(metadata: Callable[[str], str | None]) -> Sampling:
-    """Read the sampling defaults from the language model's metadata; absent ones are the family's."""
+    """Read the sampling defaults from the language model's metadata; absent ones are the family's.
+
+    Read are those keys of gguf 0.19.0 (constants.py, ``general.sampling.*``) that `Sampling` has a place
+    for. Presence and frequency penalties have no key; XTC, Mirostat, the order of the samplers and the
+    length of the look back are llama.cpp's own and not the reference's.
+
+    Raises:
+        GGUFError: A default is no number, or out of its range.
+    """
 
     def stored(key: str, default: float) -> float:
-        value = metadata(f"general.sampling.{key}")  # keys: gguf 0.19.0, constants.py
-        return default if value is None else float(value)
+        value = metadata(f"general.sampling.{key}")
+        try:
+            return default if value is None else float(value)
+        except ValueError:
+            raise GGUFError(f"general.sampling.{key} is {value!r:.40}, not a number; {_REMEDY}") from None
 
     family = Sampling()
-    return Sampling(
-        temperature=stored("temp", family.temperature),
-        top_p=stored("top_p", family.top_p),
-        top_k=int(stored("top_k", family.top_k)),
-        min_p=stored("min_p", family.min_p),
-        repetition_penalty=stored("penalty_repeat", family.repetition_penalty),
-    )
+    top_k = stored("top_k", family.top_k)
+    try:
+        return Sampling(
+            temperature=stored("temp", family.temperature),
+            top_p=stored("top_p", family.top_p),
+            top_k=int(top_k) if isfinite(top_k) else -1,
+            min_p=stored("min_p", family.min_p),
+            repetition_penalty=stored("penalty_repeat", family.repetition_penalty),
+        )
+    except UsageError as error:
+        raise GGUFError(
+            f"the model's sampling defaults (general.sampling.*) are {error}; {_REMEDY}"
+        ) from None
 
 
 class _Stored:

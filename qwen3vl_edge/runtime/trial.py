@@ -22,9 +22,15 @@ from qwen3vl_edge.images import Picture
 from qwen3vl_edge.limits import ImageLimits, smart_resize
 from qwen3vl_edge.messages import Message
 from qwen3vl_edge.runtime.child import leave_no_core_file
+from qwen3vl_edge.runtime.engine_settings import EngineSettings
 from qwen3vl_edge.runtime.llama_engine import LlamaEngine
+from qwen3vl_edge.runtime.placement import Placement
 
 __all__ = ["Report", "gradient", "judge", "main", "try_pair"]
+
+
+# a verification is of the files: it depends neither on a driver nor on a guess at memory
+_SETTINGS = EngineSettings(placement=Placement("cpu"), check_memory=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ def try_pair(model: Path, projector: Path) -> Report:
     start = time.perf_counter()
     n_tokens, top_id = 0, None
     try:
-        with LlamaEngine(Bundle(model.parent, model, projector, None)) as engine:
+        with LlamaEngine(Bundle(model.parent, model, projector, None), _SETTINGS) as engine:
             question = Message("user", (gradient(engine.info.image_limits), "Describe this image."))
             parts = engine.info.template.parts([question])
             n_tokens = sum(engine.count(parts))

@@ -4,7 +4,7 @@ import inspect
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,13 +12,14 @@ import pytest
 from PIL import Image
 
 from qwen3vl_edge.caption import DEFAULT_PROMPT
-from qwen3vl_edge.cli import options
+from qwen3vl_edge.cli import engine_options
 from qwen3vl_edge.cli.caption import caption as caption_command
 from qwen3vl_edge.cli.main import run
 from qwen3vl_edge.errors import EngineError
-from qwen3vl_edge.prompt import Part, TextPart, VisionPart
-from qwen3vl_edge.runtime.engine import Event, GenerateOptions
+from qwen3vl_edge.prompt import TextPart, VisionPart
+from qwen3vl_edge.runtime.engine_settings import DEFAULT_SETTINGS, EngineSettings
 from qwen3vl_edge.runtime.fake import ScriptedEngine
+from qwen3vl_edge.runtime.placement import Placement
 from tests.test_video import write_clip
 
 Call = Callable[..., tuple[int, str, str]]
@@ -41,16 +42,11 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 class RecordingEngine(ScriptedEngine):
-    """A scripted engine that keeps the options too."""
+    """A scripted engine that keeps how it was opened, too."""
 
     def __init__(self, answer: str) -> None:
         super().__init__(lambda _: answer)
-        self.options: list[GenerateOptions] = []
-        self.opened_with: tuple[object, ...] = ()
-
-    def generate(self, parts: Sequence[Part], options: GenerateOptions) -> Iterator[Event]:
-        self.options.append(options)
-        return super().generate(parts, options)
+        self.name, self.mmproj, self.settings = "", None, DEFAULT_SETTINGS
 
 
 @pytest.fixture
@@ -58,11 +54,13 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> RecordingEngine:
     scripted = RecordingEngine("A réd\ncircle.")
 
     @contextmanager
-    def open_engine(*arguments: object) -> Iterator[ScriptedEngine]:
-        scripted.opened_with = arguments[:4]
+    def open_engine(
+        name: str, mmproj: None, settings: EngineSettings, _progress: object
+    ) -> Iterator[ScriptedEngine]:
+        scripted.name, scripted.mmproj, scripted.settings = name, mmproj, settings
         yield scripted
 
-    monkeypatch.setattr(options, "open_engine", open_engine)
+    monkeypatch.setattr(engine_options, "open_engine", open_engine)
     return scripted
 
 
@@ -88,7 +86,7 @@ def test_ask_shows_pictures_before_clips_before_text(
     assert frames == [1, 1, 2, 2]
     text = "".join(part.text for part in engine.prompts[0] if isinstance(part, TextPart))
     assert text.startswith("[system]Be brief.[user]<")
-    assert text.endswith("seconds>Why?")
+    assert text.endswith("seconds>Why?[assistant]")
 
 
 def test_ask_passes_every_option_on(call: Call, engine: RecordingEngine) -> None:
@@ -106,8 +104,33 @@ def test_ask_passes_every_option_on(call: Call, engine: RecordingEngine) -> None
         11,
         "--max-tokens",
         4,
+        "--min-p",
+        0.1,
+        "--presence-penalty",
+        1.5,
+        "--frequency-penalty",
+        0.25,
+        "--repetition-penalty",
+        1.1,
+        "--logit-bias",
+        "27=-5",
+        "--logit-bias",
+        "yes=2",
+        "--stop",
+        r"END\n",
+        "--no-loop-guard",
+        "--think-budget",
+        9,
+        "--regex",
+        "A.*",
     )
     chosen = engine.options[0]
+    assert chosen.sampling.min_p == 0.1
+    assert (chosen.sampling.presence_penalty, chosen.sampling.frequency_penalty) == (1.5, 0.25)
+    assert chosen.sampling.repetition_penalty == 1.1
+    assert chosen.sampling.logit_bias == ((27, -5.0), ("yes", 2.0))
+    assert (chosen.stop, chosen.loop_guard, chosen.think_budget) == (("END\n",), False, 9)
+    assert chosen.grammar is not None
     assert (chosen.sampling.temperature, chosen.sampling.top_p, chosen.sampling.top_k) == (0.3, 0.5, 7)
     assert (chosen.sampling.seed, chosen.max_tokens, chosen.n_logprobs) == (11, 4, None)
 
@@ -117,8 +140,21 @@ def test_how_the_model_is_opened(
     call: Call, engine: RecordingEngine, picture: Path, command: tuple[str, ...]
 ) -> None:
     arguments = [str(picture) if word == "PICTURE" else word for word in command]
-    call(*arguments, "--mmproj", "p.gguf", "--ctx", 4096, "--threads", 3)
-    assert engine.opened_with == ("m", Path("p.gguf"), 4096, 3)
+    wanted = ["--ctx", 4096, "--threads", 3, "--kv-type", "q8_0", "--flash-attn", "on", "--no-memory-check"]
+    placed = ["--device", "cuda0", "--gpu-layers", 12, "--projector-device", "cpu"]
+    kept = ["--media-cache", "kept", "--media-cache-size", "1.5G"]
+    assert call(*arguments, "--mmproj", "p.gguf", *wanted, *placed, *kept)[0] == 0
+    assert (engine.name, engine.mmproj) == ("m", Path("p.gguf"))
+    assert engine.settings == EngineSettings(
+        n_ctx=4096,
+        n_threads=3,
+        kv_type="q8_0",
+        flash_attention="on",
+        placement=Placement("cuda0", 12, "cpu"),
+        check_memory=False,
+        cache_folder=Path("kept"),
+        cache_disk_bytes=3 << 29,
+    )
 
 
 def test_caption_passes_every_option_on(call: Call, engine: RecordingEngine, picture: Path) -> None:
@@ -150,7 +186,7 @@ def test_ask_json_is_one_object(call: Call, engine: RecordingEngine, picture: Pa
     assert (code, err) == (0, "")
     assert list(report) == ["answer", "stop_reason", "tokens", "seconds", "logprobs"]
     assert (report["answer"], report["stop_reason"]) == ("A réd\ncircle.", "stop")
-    assert list(report["tokens"]) == ["text", "vision", "generated"]
+    assert list(report["tokens"]) == ["text", "vision", "generated", "reused", "reasoning"]
     assert list(report["seconds"]) == ["load", "encode", "prefill", "decode"]
     assert len(report["logprobs"]) == report["tokens"]["generated"]
     assert list(report["logprobs"][0]) == ["token", "id", "logprob", "top"]
@@ -163,12 +199,76 @@ def test_ask_says_when_the_answer_was_cut_off(call: Call, engine: RecordingEngin
     assert "cut off after 3 tokens" in err
 
 
+def test_ask_says_when_a_session_begins_and_goes_on(
+    call: Call, engine: RecordingEngine, picture: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "talk.q3vl"
+    one = ("ask", "demo", "What is this?", "-i", picture, "--session", kept, "--system", "Be brief.")
+    assert call(*one) == (0, "A réd\ncircle.\n", "")
+    code, out, _ = call("ask", "demo", "Sure?", "--session", kept, "--json")
+    assert code == 0
+    assert json.loads(out)["tokens"]["reused"] > json.loads(out)["tokens"]["vision"] > 0
+    text = "".join(part.text for part in engine.prompts[-1] if isinstance(part, TextPart))
+    assert text.startswith("[system]Be brief.[user]")
+    assert text.endswith("[assistant]A réd\ncircle.[user]Sure?[assistant]")
+    code, out, _ = call("ask", "demo", "And?", "--session", kept, "--dry-run", "--json")
+    planned = json.loads(out)
+    assert planned["prompt"] == planned["text"] + planned["vision"]
+    assert planned["remaining"] == planned["context"] - planned["prompt"]
+    assert len(engine.prompts) == 2
+    code, out, err = call("ask", "demo", "And?", "--session", kept, "--system", "Be long.")
+    assert (code, out) == (2, "")
+    assert "another system prompt" in err
+    Image.new("RGB", (64, 64), "blue").save(picture)
+    code, out, err = call("ask", "demo", "And?", "--session", kept)
+    assert (code, out) == (1, "")
+    assert "red.png has changed" in err
+
+
+def test_what_the_question_takes_is_told_before(call: Call, engine: RecordingEngine, picture: Path) -> None:
+    engine.n_ctx = 100
+    code, out, err = call("ask", "demo", "x", "-i", picture, "--dry-run")
+    assert (code, err) == (0, "")
+    assert "64 of pictures and clips" in out
+    assert "remain for the answer" in out
+    code, out, err = call("ask", "demo", "x" * 200, "--dry-run")
+    assert code == 0
+    assert "does not fit" in err
+    code, out, err = call("ask", "demo", "x" * 200)
+    assert (code, out) == (1, "")
+    assert "the context is full" in err
+    assert engine.prompts == []
+
+
+def test_pictures_shrink_where_that_is_wanted(call: Call, engine: RecordingEngine, tmp_path: Path) -> None:
+    engine.n_ctx = 300
+    Image.new("RGB", (640, 640)).save(tmp_path / "large.png")
+    code, out, err = call("ask", "demo", "x", "-i", tmp_path / "large.png", "--when-full", "shrink")
+    assert (code, out) == (0, "A réd\ncircle.\n")
+    assert "pictures are shown smaller" in err
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "valid"), [('{"name": "x", "n": 2}', 0, True), ('{"name": 1, "n": 2}', 1, False)]
+)
+def test_the_form_of_an_answer_is_checked(
+    call: Call, engine: RecordingEngine, answer: str, code: int, valid: bool
+) -> None:
+    engine.answer = lambda _: answer
+    left, out, err = call("ask", "demo", "x", "--schema", "name, n int", "--json")
+    assert left == code
+    report = json.loads(out)
+    assert report["valid"] == valid
+    assert report.get("data") == ({"name": "x", "n": 2} if valid else None)
+    assert (err == "") == valid
+
+
 def test_ask_reads_the_question_from_stdin(
     call: Call, engine: RecordingEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("What now?\n"))
     call("ask", "demo", "-")
-    assert TextPart("[user]What now?") in engine.prompts[0]
+    assert TextPart("[user]What now?[assistant]") in engine.prompts[0]
 
 
 @pytest.mark.parametrize(
@@ -188,6 +288,15 @@ def test_ask_reads_the_question_from_stdin(
             "no such file: absent.png, absent.mp4",
         ),
         (("ask", "demo", "x", "--threads", "0"), "threads"),
+        (("ask", "demo", "x", "--regex", "a", "--schema", "name"), "--schema and --regex cannot both hold"),
+        (("ask", "demo", "x", "--regex", "("), "not a regular expression"),
+        (("ask", "demo", "x", "--schema", "name {"), "schema"),
+        (("ask", "demo", "x", "--grammar", "absent.gbnf"), "absent.gbnf"),
+        (("ask", "demo", "x", "--logit-bias", "yes"), "--logit-bias 'yes' is not"),
+        (("ask", "demo", "x", "--media-cache-size", "much"), "'much' is no size"),
+        (("ask", "demo", "x", "--gpu-layers", "some"), "--gpu-layers some"),
+        (("ask", "demo", "x", "--when-full", "cry"), "cry"),
+        (("ask", "demo", "x", "--reasoning", "loud"), "loud"),
         (("nonsense",), "nonsense"),
         (("ask", "demo", "x", "--nonsense"), "--nonsense"),
     ],
@@ -223,7 +332,7 @@ def test_a_failing_engine_exits_1(call: Call, monkeypatch: pytest.MonkeyPatch) -
     def open_engine(*_: object) -> None:
         raise EngineError("llama.cpp cannot open it")
 
-    monkeypatch.setattr(options, "open_engine", open_engine)
+    monkeypatch.setattr(engine_options, "open_engine", open_engine)
     assert call("ask", "demo", "x") == (1, "", "qwen3vl-edge: error: llama.cpp cannot open it\n")
 
 

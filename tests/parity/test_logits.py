@@ -12,6 +12,7 @@ import torch
 
 from qwen3vl_edge.converters import convert
 from qwen3vl_edge.demo import CHECKPOINT
+from qwen3vl_edge.runtime.engine_settings import EngineSettings
 from qwen3vl_edge.runtime.llama_engine import LlamaEngine
 from tests.fp8 import Fp8, write_dequantized
 from tests.goldens import kl_divergence
@@ -71,7 +72,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     # transformers runs eight-bit floats on GPUs alone
     twin = write_dequantized(checkpoint, folder / "twin") if "fp8" in request.param else checkpoint
     bundle = convert(checkpoint, folder / "out", type="f32", projector_type="f32", name="parity")
-    with LlamaEngine(bundle, n_threads=2) as engine:
+    with LlamaEngine(bundle, EngineSettings(n_threads=2)) as engine:
         yield Pair(Reference(twin), engine, case.worst_kl)
 
 

@@ -12,6 +12,7 @@ from qwen3vl_edge.converters import plan as plan_module
 from qwen3vl_edge.ggml_types import TYPES_BY_NAME
 from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.quant.projector import UNPADDED_KEY, WIDTH_KEY, padded_shape, padded_width
+from qwen3vl_edge.runtime.engine_settings import EngineSettings
 from qwen3vl_edge.runtime.llama_engine import LlamaEngine
 from tests.prompts import conversations
 from tests.tiny_checkpoint import TinyShape, write_tiny_checkpoint
@@ -91,7 +92,7 @@ def test_f32_outputs_are_equal_before_and_after(
 ) -> None:
     logits = []
     for bundle in _plain_and_padded(checkpoint, tmp_path, monkeypatch):
-        with LlamaEngine(bundle, n_threads=1) as engine:
+        with LlamaEngine(bundle, EngineSettings(n_threads=1)) as engine:
             logits.append([engine.next_logits(engine.info.template.parts(talk)) for talk in _talks()])
     for plain, padded in zip(*logits, strict=True):
         np.testing.assert_array_equal(plain, padded)

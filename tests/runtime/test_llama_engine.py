@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from qwen3vl_edge.bundle import Bundle
-from qwen3vl_edge.errors import ContextFullError, EngineError, UsageError
+from qwen3vl_edge.errors import ContextFullError, EngineError, GGUFError, UsageError
 from qwen3vl_edge.prompt import TextPart, VisionPart
 from qwen3vl_edge.runtime.engine import Event, Finished, Generated, GenerateOptions
+from qwen3vl_edge.runtime.engine_settings import EngineSettings
 from qwen3vl_edge.runtime.llama_engine import LlamaEngine
 from qwen3vl_edge.sampling import GREEDY, Sampling
 from tests.goldens import GOLDEN, kl_divergence
@@ -18,7 +19,7 @@ WORST_KL = 1e-4
 
 @pytest.fixture(scope="module")
 def engine(tiny_bundle: Bundle) -> Iterator[LlamaEngine]:
-    with LlamaEngine(tiny_bundle, n_threads=2) as opened:
+    with LlamaEngine(tiny_bundle, EngineSettings(n_threads=2)) as opened:
         yield opened
 
 
@@ -34,7 +35,7 @@ def answer(events: Iterator[Event]) -> tuple[str, list[Generated], Finished]:
 def test_logits_are_those_of_the_reference(model: str, request: pytest.FixtureRequest) -> None:
     bundle = request.getfixturevalue({"tiny": "tiny_bundle", "demo": "demo_f32"}[model])
     golden = np.load(GOLDEN / f"logits-{model}.npz")
-    with LlamaEngine(bundle, n_threads=2) as engine:
+    with LlamaEngine(bundle, EngineSettings(n_threads=2)) as engine:
         for name, messages in conversations().items():
             given = engine.next_logits(engine.info.template.parts(messages))
             assert kl_divergence(golden[name], given) < WORST_KL, name
@@ -43,8 +44,8 @@ def test_logits_are_those_of_the_reference(model: str, request: pytest.FixtureRe
 
 def test_greedy_answers_and_their_logprobs_agree_with_the_logits(engine: LlamaEngine) -> None:
     parts = engine.info.template.parts(conversations()["192x224"])
-    logits = engine.next_logits(parts)
     _, tokens, finished = answer(engine.generate(parts, GenerateOptions(GREEDY, 5, n_logprobs=3)))
+    logits = engine.next_logits(parts)
     first = tokens[0].logprob
     assert first is not None
     assert first.id == first.top[0].id == int(logits.argmax())
@@ -94,7 +95,7 @@ def test_the_repetition_penalty_counts_the_prompt(engine: LlamaEngine) -> None:
 
     printable = "".join(map(chr, range(33, 127)))
     prompts = [printable[turn:] + printable[:turn] for turn in range(40)]
-    known = {text: set(engine._model.tokenize(text, parse_special=False)) for text in prompts}
+    known = {text: set(engine._bench.model.tokenize(text, parse_special=False)) for text in prompts}
     repeating = [text for text in prompts if first_id(text, GREEDY) in known[text]]
     assert repeating
     strong = Sampling(temperature=0, repetition_penalty=1e6)
@@ -118,7 +119,7 @@ def test_an_answer_cannot_go_on_after_another_prompt_was_read(engine: LlamaEngin
 
 
 def test_a_closed_engine_says_so(tiny_bundle: Bundle) -> None:
-    with LlamaEngine(tiny_bundle, n_threads=2) as engine:
+    with LlamaEngine(tiny_bundle, EngineSettings(n_threads=2)) as engine:
         begun = engine.generate([TextPart("abc")], GenerateOptions(GREEDY, 20))
         next(begun)
     with pytest.raises(EngineError, match="closed"):
@@ -129,7 +130,7 @@ def test_a_closed_engine_says_so(tiny_bundle: Bundle) -> None:
 
 def test_a_context_larger_than_the_model_s_is_refused(tiny_bundle: Bundle) -> None:
     with pytest.raises(UsageError, match="a context of 1000000 tokens"):
-        LlamaEngine(tiny_bundle, n_ctx=1_000_000)
+        LlamaEngine(tiny_bundle, EngineSettings(n_ctx=1_000_000))
 
 
 @pytest.mark.parametrize("options", [{"max_tokens": 0}, {"n_logprobs": -1}])
@@ -165,26 +166,26 @@ def test_characters_are_held_back_until_they_are_whole(engine: LlamaEngine) -> N
 
 def test_a_prompt_longer_than_the_context_is_refused(tiny_bundle: Bundle) -> None:
     with (
-        LlamaEngine(tiny_bundle, n_ctx=256, n_threads=2) as engine,
+        LlamaEngine(tiny_bundle, EngineSettings(n_ctx=256, n_threads=2)) as engine,
         pytest.raises(ContextFullError, match="300 tokens .* context 256"),
     ):
         list(engine.generate([TextPart("\n" * 300)], GenerateOptions(GREEDY)))
 
 
 def test_an_answer_ends_where_the_context_does(tiny_bundle: Bundle) -> None:
-    with LlamaEngine(tiny_bundle, n_ctx=256, n_threads=2) as engine:
+    with LlamaEngine(tiny_bundle, EngineSettings(n_ctx=256, n_threads=2)) as engine:
         _, _, finished = answer(engine.generate([TextPart("\n" * 250)], GenerateOptions(GREEDY, 100)))
-    assert finished.stop_reason == "length"
+    assert finished.stop_reason == "context"
     assert finished.tokens.generated == 7  # six free cells, and one token that needs none
 
 
 def test_a_file_that_is_no_model_is_said(tiny_bundle: Bundle, tmp_path: Path) -> None:
     broken = Bundle(tmp_path, tmp_path / "broken.gguf", tiny_bundle.projector, None)
     broken.model.write_bytes(tiny_bundle.model.read_bytes()[:5000])
-    with pytest.raises(EngineError, match="cannot open .*broken.gguf"):
+    with pytest.raises(GGUFError, match=r"broken\.gguf: .* past the end of the file"):
         LlamaEngine(broken)
     swapped = Bundle(tmp_path, tiny_bundle.model, tiny_bundle.model, None)
-    with pytest.raises(EngineError, match="cannot open the projector"):
+    with pytest.raises(GGUFError, match=r"clip\.vision"):
         LlamaEngine(swapped)
 
 

@@ -11,6 +11,7 @@ from qwen3vl_edge.demo import CHECKPOINT
 from qwen3vl_edge.quant.run import run_plan
 from qwen3vl_edge.runtime import llama_engine
 from qwen3vl_edge.runtime.engine import Generated, GenerateOptions
+from qwen3vl_edge.runtime.engine_settings import EngineSettings
 from qwen3vl_edge.runtime.soundness import Soundness
 from qwen3vl_edge.sampling import GREEDY
 
@@ -35,7 +36,7 @@ def test_a_quantized_pair_answers(
         pytest.skip("they are not sound here")
     verdict = Soundness(extra_buffers, None if extra_buffers else "switched off by the test")
     monkeypatch.setattr(llama_engine, "extra_buffers_are_sound", lambda: verdict)
-    with llama_engine.LlamaEngine(bundles[name], n_threads=2) as engine:
+    with llama_engine.LlamaEngine(bundles[name], EngineSettings(n_threads=2)) as engine:
         options = GenerateOptions(GREEDY, max_tokens=10)
         events = ask(engine, "What color is the circle?", options, pictures=[SAMPLE])
         answer = "".join(event.text for event in events if isinstance(event, Generated))

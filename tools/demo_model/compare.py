@@ -19,6 +19,7 @@ from qwen3vl_edge.images import Picture, fit, flatten, resize
 from qwen3vl_edge.messages import Content, Message
 from qwen3vl_edge.quant.run import run_plan
 from qwen3vl_edge.runtime.engine import Generated, GenerateOptions
+from qwen3vl_edge.runtime.engine_settings import EngineSettings
 from qwen3vl_edge.runtime.llama_engine import LlamaEngine
 from qwen3vl_edge.sampling import GREEDY
 from tools.demo_model import world
@@ -62,7 +63,7 @@ def main() -> None:
 
 
 def _scores(bundle: Bundle) -> list[TaskResult]:
-    with LlamaEngine(bundle, n_threads=_THREADS) as engine:
+    with LlamaEngine(bundle, EngineSettings(n_threads=_THREADS)) as engine:
         return evaluate(engine_backend(engine))
 
 

@@ -1,0 +1,115 @@
+"""Places in a schema: which subschemas hold for one value, and where they stand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import unquote
+
+from qwen3vl_edge.errors import UsageError
+from qwen3vl_edge.json_fields import shown
+
+__all__ = ["At", "Place", "Pointers", "Schema"]
+
+Schema = Mapping[str, object] | bool
+
+DEEPEST = 8
+"""So often a recursive schema is entered on the way to one value."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class At:
+    """One subschema.
+
+    Attributes:
+        schema: A part of the root schema, or one of those made of it.
+        path: Where it stands: ``#/properties/age``.
+        depth: How many recursive references led there.
+        via: The references that led there without a step down into a value: a circle of them says nothing.
+    """
+
+    schema: Schema
+    path: str
+    depth: int = 0
+    via: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> tuple[int, int, frozenset[str]]:
+        """What tells it from the others of the same root schema."""
+        return id(self.schema), self.depth, self.via
+
+    def keyword(self, name: str) -> object:
+        """Return the value of a keyword; None: not there."""
+        return self.schema.get(name) if isinstance(self.schema, Mapping) else None
+
+    def inner(self, schema: object, *steps: str | int) -> "At":
+        """Return the subschema of a part of the value."""
+        return replace(self.beside(schema, *steps), via=frozenset())
+
+    def beside(self, schema: object, *steps: str | int) -> "At":
+        """Return a subschema of the same value."""
+        if not isinstance(schema, Mapping | bool):
+            raise UsageError(f"{self.path}: {shown(schema)} stands where a schema is expected")
+        path = "/".join((self.path, *(str(step).replace("~", "~0").replace("/", "~1") for step in steps)))
+        return replace(self, schema=schema, path=path)
+
+
+Place = tuple[At, ...]
+"""All subschemas that hold for one value; none: anything fits."""
+
+
+class Pointers:
+    """The references within one root schema: JSON pointers (RFC 6901) behind a ``#``."""
+
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._recursive: dict[str, bool] = {}
+
+    def follow(self, at: At) -> At | None:
+        """Return what the reference of `at` leads to; None: it leads too deep.
+
+        Raises:
+            UsageError: it leads nowhere, out of the schema, or back to itself for the same value, which no
+                validator follows.
+        """
+        pointer = str(at.keyword("$ref"))
+        target = At(self._target(pointer, at.path), pointer, at.depth, at.via | {pointer})
+        if pointer in at.via:
+            raise UsageError(f"{at.path}: reference {shown(pointer)} leads back to itself; take it out")
+        if not self._is_recursive(pointer):
+            return target
+        return replace(target, depth=at.depth + 1) if at.depth < DEEPEST else None
+
+    def _target(self, pointer: str, path: str) -> Schema:
+        if pointer != "#" and not pointer.startswith("#/"):
+            raise UsageError(f"{path}: reference {shown(pointer)} cannot be held; put it under #/$defs")
+        found: object = self._root
+        for step in pointer.split("/")[1:]:
+            key = unquote(step).replace("~1", "/").replace("~0", "~")
+            if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
+                found = found[int(key)]
+            else:
+                found = found.get(key) if isinstance(found, Mapping) else None
+        if not isinstance(found, Mapping | bool):
+            raise UsageError(f"{path}: reference {shown(pointer)} leads to no schema")
+        return found
+
+    def _is_recursive(self, pointer: str) -> bool:
+        if pointer not in self._recursive:
+            reached: set[str] = set()
+            todo = [pointer]
+            while todo:
+                for one in _references(self._target(todo.pop(), "#")) - reached:
+                    reached.add(one)
+                    todo.append(one)
+            self._recursive[pointer] = pointer in reached
+        return self._recursive[pointer]
+
+
+def _references(value: object) -> set[str]:
+    """Return every local reference in `value`; what only looks like one does no harm."""
+    if isinstance(value, list):
+        return set().union(*map(_references, value))
+    if not isinstance(value, Mapping):
+        return set()
+    own = value.get("$ref")
+    found = {own} if isinstance(own, str) and own.startswith("#") else set()
+    return found.union(*map(_references, value.values()))

@@ -1,0 +1,114 @@
+"""One answer while it is generated: reasoning and text, and what ends it."""
+
+import codecs
+from collections import deque
+from collections.abc import Callable
+
+from qwen3vl_edge.runtime.engine import Generated, GenerateOptions, Reasoned, StopReason, TokenLogprob
+from qwen3vl_edge.runtime.loops import LoopDetector
+from qwen3vl_edge.runtime.model import TextModel
+from qwen3vl_edge.runtime.sampler import Sampler
+from qwen3vl_edge.runtime.stop_strings import StopStrings
+
+__all__ = ["Answer"]
+
+_THINK_END = "</think>"
+_BEFORE_ANSWER = "\n\n"
+# What Qwen3 is trained to go on from when its thinking is cut short: Qwen3 Technical Report,
+# arXiv 2505.09388, section 4.3, "Thinking Mode Fusion".
+_OUT_OF_TIME = (
+    "\n\nConsidering the limited time by the user, I have to give the solution based on the thinking "
+    "directly now.\n"
+)
+
+
+class Answer:
+    """Follows the tokens of one answer; ``stop_reason`` is None as long as it goes on.
+
+    Args:
+        model: Spells the tokens.
+        sampler: Chooses them.
+        options: What to generate.
+        thinks: The prompt ends in an open reasoning.
+        room: Tokens that the context has room for.
+    """
+
+    def __init__(
+        self, model: TextModel, sampler: Sampler, options: GenerateOptions, *, thinks: bool, room: int
+    ) -> None:
+        self._model, self._sampler, self._options, self._room = model, sampler, options, room
+        self.stop_reason: StopReason | None = None
+        self.n_tokens = self.n_reasoning = 0
+        self._thinks = thinks
+        self._begun = False  # the sampler knows that the answer itself has begun
+        self._bare = thinks  # nothing of the answer but line ends came yet: they belong to the reasoning
+        self._forced: deque[int] = deque()
+        self._loops = LoopDetector()
+        self._stops = StopStrings(options.stop)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._think_end = self._special(_THINK_END)
+        if options.think_budget == 0 and thinks:
+            self._force("\n")
+        self._begin_answer_if_due()
+
+    def choose(self, chosen: Callable[[], int]) -> int:
+        """Give the next token: one that has to come now, or else the one `chosen`."""
+        if not self._forced:
+            return chosen()
+        token = self._forced.popleft()
+        self._sampler.accept(token)
+        return token
+
+    def take(self, token: int, logprob: TokenLogprob | None) -> Generated | Reasoned:
+        """Give the event of `token`; afterwards ``stop_reason`` says whether it was the last."""
+        self.n_tokens += 1
+        self.stop_reason = self._end_by(token)
+        piece = b"" if self._model.ends_answer(token) else self._model.piece(token)
+        event = self._reason(token, piece, logprob) if self._thinks else self._answer(piece, logprob)
+        self._begin_answer_if_due()
+        return event
+
+    def _end_by(self, token: int) -> StopReason | None:
+        repeats = self._loops.push(token) and self._options.loop_guard
+        if self._model.ends_answer(token):
+            return "stop"
+        if self.n_tokens == self._options.max_tokens:
+            return "length"
+        if self.n_tokens > self._room:
+            return "context"
+        return "loop" if repeats else None
+
+    def _reason(self, token: int, piece: bytes, logprob: TokenLogprob | None) -> Reasoned:
+        self.n_reasoning += 1
+        if [token] == self._think_end:
+            self._thinks = False
+            if self._options.grammar and not self._forced:
+                self._forced.extend(self._model.tokenize(_BEFORE_ANSWER, parse_special=False))
+            return Reasoned(self._decoder.decode(b"", final=True), logprob)
+        if self.n_reasoning == self._options.think_budget:
+            self._force(_OUT_OF_TIME)
+        return Reasoned(self._decoder.decode(piece, final=self.stop_reason is not None), logprob)
+
+    def _answer(self, piece: bytes, logprob: TokenLogprob | None) -> Generated:
+        text, found = self._stops.push(self._decoder.decode(piece, final=self.stop_reason is not None))
+        if found:
+            self.stop_reason = "stop"
+        elif self.stop_reason:
+            text += self._stops.flush()
+        if self._bare:
+            text = text.lstrip("\n")
+            self._bare = not text
+        return Generated(text, logprob)
+
+    def _begin_answer_if_due(self) -> None:
+        if not (self._begun or self._thinks or self._forced):
+            self._begun = True
+            self._sampler.begin_answer()
+
+    def _force(self, last_words: str) -> None:
+        """End the reasoning with `last_words`."""
+        plain = [self._model.tokenize(text, parse_special=False) for text in (last_words, _BEFORE_ANSWER)]
+        self._forced.extend([*plain[0], *self._think_end, *plain[1]])
+
+    def _special(self, text: str) -> list[int]:
+        return self._model.tokenize(text, parse_special=True)

@@ -1,0 +1,47 @@
+"""How a model is to be opened, as one value."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qwen3vl_edge.errors import UsageError
+from qwen3vl_edge.runtime.context import FlashAttention
+from qwen3vl_edge.runtime.placement import Placement
+
+__all__ = ["DEFAULT_SETTINGS", "EngineSettings"]
+
+_MIB, _GIB = 1 << 20, 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Settings of an engine; the defaults do for every model.
+
+    ``n_ctx`` is the KV cells that there shall be; None lets the context grow with the conversation, up to
+    the model's own and what memory allows. ``n_threads`` None takes the cores this process may use.
+    ``kv_type`` is the type of the cells, ``placement`` the device of everything. ``check_memory`` refuses,
+    on the CPU, what would not fit. Encoder outputs are kept in ``cache_ram_bytes`` of memory and, where
+    there is a ``cache_folder``, in ``cache_disk_bytes`` there.
+
+    Raises:
+        UsageError: A number is out of range.
+    """
+
+    n_ctx: int | None = None
+    n_threads: int | None = None
+    kv_type: str = "f16"
+    flash_attention: FlashAttention = "auto"
+    placement: Placement = field(default_factory=Placement)
+    check_memory: bool = True
+    cache_ram_bytes: int = 512 * _MIB
+    cache_folder: Path | None = None
+    cache_disk_bytes: int = 4 * _GIB
+
+    def __post_init__(self) -> None:
+        at_least_one = {"context": self.n_ctx, "threads": self.n_threads}
+        for what, number in at_least_one.items():
+            if number is not None and number < 1:
+                raise UsageError(f"{what}: {number} is wanted; ask for 1 or more")
+
+
+DEFAULT_SETTINGS = EngineSettings()
+"""What does for every model."""

@@ -1,0 +1,247 @@
+"""Conversations on llama.cpp: each is a sequence of KV cells, and what stands there is not read again."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3vl_edge.errors import ContextFullError, EngineError
+from qwen3vl_edge.prompt import Part
+from qwen3vl_edge.runtime.answer import Answer
+from qwen3vl_edge.runtime.cells import Entry, Occupants, SavedCells
+from qwen3vl_edge.runtime.context import Context
+from qwen3vl_edge.runtime.engine import (
+    Cost,
+    Event,
+    Finished,
+    GenerateOptions,
+    Seconds,
+    StopReason,
+    TokenCounts,
+)
+from qwen3vl_edge.runtime.logprobs import token_logprob
+from qwen3vl_edge.runtime.native import Cancelled, library
+from qwen3vl_edge.runtime.sampler import Sampler
+from qwen3vl_edge.runtime.tokenized import TokenizedPrompt
+from qwen3vl_edge.runtime.workbench import Workbench
+
+__all__ = ["LlamaSession"]
+
+
+class LlamaSession:
+    """One conversation on `bench`; see `Session`.
+
+    Args:
+        bench: What the sessions of an engine share.
+        number: The sequence that is this session's alone.
+        occupants: What stands in its cells.
+    """
+
+    def __init__(self, bench: Workbench, number: int, occupants: Occupants | None = None) -> None:
+        self._bench = bench
+        self._number = number
+        self._occupants = occupants or Occupants(bench.pool)
+        self._n_prompts = 0  # read so far; an answer goes on only while its prompt is the last
+        self._closed = False
+
+    def cost(self, parts: Sequence[Part]) -> Cost:
+        """Tell what the prompt `parts` would take; see `Session.cost`."""
+        prompt = self._tokenized(parts)
+        n_kept = self._n_kept(prompt)
+        new = {key for key in prompt.keys[n_kept:] if isinstance(key, bytes)}
+        n_encode = sum(prompt.entry(key).n_cells for key in new if not self._bench.has_encoded(key))
+        reused = sum(entry.n_cells for entry in self._occupants.entries[:n_kept])
+        return Cost(prompt.n_text, prompt.n_vision, reused, n_encode, self._room)
+
+    def next_logits(self, parts: Sequence[Part]) -> NDArray[np.float32]:
+        """Read the prompt `parts` and give the logits of the token after it, shape (n_vocab,)."""
+        library().go_on()
+        self._read(self._tokenized(parts), 1, Seconds())
+        return self._context.logits().copy()
+
+    def generate(self, parts: Sequence[Part], options: GenerateOptions) -> Iterator[Event]:
+        """Continue the prompt `parts`; see `Engine.generate`."""
+        library().go_on()
+        prompt = self._tokenized(parts)
+        run = _Run(prompt, options, self._bench.first_seconds())
+        try:
+            run.n_reused = self._read(prompt, options.max_tokens, run.seconds)
+            yield from self._answer(run)
+        except Cancelled:
+            run.stop = "cancelled"
+        yield run.finished()
+
+    def forget(self) -> None:
+        """Have read nothing."""
+        self._n_prompts += 1
+        self._occupants.cut(0)
+
+    def fork(self) -> "LlamaSession":
+        """Give another session that has read the same; see `Session.fork`."""
+        self._check_open()
+        twin = self._bench.take_sequence()
+        if self._occupants.entries:
+            self._context.forget(self._number, self._occupants.position)
+            self._context.copy(self._number, twin)
+        return LlamaSession(self._bench, twin, self._occupants.fork())
+
+    def save_cells(self) -> SavedCells:
+        """Give what the session has read, to be kept and taken up by `restore_cells`."""
+        self._check_open()
+        context = self._bench.context(self._bench.pool.n_used)
+        context.forget(self._number, self._occupants.position)
+        return SavedCells(tuple(self._occupants.entries), context.state(self._number))
+
+    def restore_cells(self, saved: SavedCells) -> None:
+        """Have read what `saved` says.
+
+        Raises:
+            ContextFullError: It has no room in this context.
+            EngineError: llama.cpp does not take it.
+        """
+        self._check_open()
+        self._n_prompts += 1
+        self._occupants.cut(0)
+        n_cells = sum(entry.n_cells for entry in saved.entries)
+        if n_cells > self._room:
+            raise ContextFullError(f"the saved session has {n_cells} tokens and the context {self._room}")
+        context = self._bench.context(self._bench.pool.n_used + n_cells)
+        context.restore(self._number, saved.state)
+        for entry in saved.entries:
+            self._occupants.append(Entry(entry.key, entry.n_cells, entry.n_positions))
+
+    def close(self) -> None:
+        """Give the cells back."""
+        if not self._closed:
+            self._closed = True
+            self._occupants.cut(0)
+            self._bench.give_back(self._number)
+
+    def _answer(self, run: "_Run") -> Iterator[Event]:
+        """Generate after the prompt of `run` has been read."""
+        mine, model = self._n_prompts, self._bench.model
+        room = self._room - self._occupants.n_cells
+        with closing(self._sampler(run)) as sampler:
+            answer = Answer(model, sampler, run.options, thinks=run.prompt.thinks, room=room)
+            while True:
+                with _clock(run.seconds, "decode"):
+                    token = answer.choose(lambda: sampler.choose(self._context.handle))
+                logprob = token_logprob(model, self._context.logits(), token, run.options.n_logprobs)
+                event = answer.take(token, logprob)
+                run.follow(answer)
+                yield event
+                if answer.stop_reason:
+                    return
+                self._check_turn(mine)
+                library().check_cancelled()
+                with _clock(run.seconds, "decode"):
+                    self._read_tokens([token], logits=True)
+
+    def _sampler(self, run: "_Run") -> Sampler:
+        return Sampler(
+            self._bench.model,
+            run.options.sampling,
+            run.prompt.text_tokens(),
+            self._context.n_ctx,
+            run.options.grammar,
+        )
+
+    def _read(self, prompt: TokenizedPrompt, n_answer: int, seconds: Seconds) -> int:
+        """Read what is new in `prompt`, with room for an answer; returns the tokens that were there."""
+        n_prompt, room = prompt.n_text + prompt.n_vision, self._room
+        if n_prompt + 1 > room:
+            raise ContextFullError(
+                f"the prompt is {n_prompt} tokens ({prompt.n_vision} of them pictures) and the context "
+                f"{room}; give fewer or smaller pictures, or less text"
+            )
+        self._n_prompts += 1
+        self._occupants.cut(self._n_kept(prompt))
+        n_reused = self._occupants.n_cells
+        context = self._bench.context(self._bench.pool.n_used - n_reused + min(n_prompt + n_answer, room))
+        context.forget(self._number, self._occupants.position)
+        pending: list[int] = []
+        for key in prompt.keys[len(self._occupants.entries) :]:
+            if isinstance(key, int):
+                pending.append(key)
+                continue
+            with _clock(seconds, "encode"):
+                embeddings = self._bench.encode(prompt.visions[key])
+            with _clock(seconds, "prefill"):
+                self._read_tokens(pending, logits=False)
+                context.read_vision(embeddings, prompt.grid(key), self._number, self._occupants.position)
+            self._occupants.append(prompt.entry(key))
+            pending = []
+        with _clock(seconds, "prefill"):
+            self._read_tokens(pending, logits=True)
+            context.wait()
+        return n_reused
+
+    def _read_tokens(self, tokens: Sequence[int], *, logits: bool) -> None:
+        context = self._context
+        for start in range(0, len(tokens), context.n_batch):
+            piece = tokens[start : start + context.n_batch]
+            last = logits and start + len(piece) == len(tokens)
+            context.read_tokens(piece, self._number, self._occupants.position, logits=last)
+            for token in piece:
+                self._occupants.append(Entry(token))
+
+    def _n_kept(self, prompt: TokenizedPrompt) -> int:
+        """Count the entries that may stay; the last token is read in any case, for its logits."""
+        return min(self._occupants.n_common(prompt.keys), len(prompt.keys) - 1)
+
+    def _tokenized(self, parts: Sequence[Part]) -> TokenizedPrompt:
+        self._check_open()
+        return self._bench.tokenizer.prompt(parts)
+
+    @property
+    def _context(self) -> Context:
+        return self._bench.context(0)
+
+    @property
+    def _room(self) -> int:
+        """Cells that this session may fill: what others have filled is theirs."""
+        return self._bench.limit - (self._bench.pool.n_used - self._occupants.n_cells)
+
+    def _check_open(self) -> None:
+        if self._closed or self._bench.closed:
+            raise EngineError("the engine or its session is closed; open the model again")
+
+    def _check_turn(self, mine: int) -> None:
+        if self._closed or self._bench.closed or mine != self._n_prompts:
+            raise EngineError("this answer cannot go on: the engine was closed or given another prompt")
+
+
+@dataclass
+class _Run:
+    """A prompt on its way to its answer."""
+
+    prompt: TokenizedPrompt
+    options: GenerateOptions
+    seconds: Seconds
+    n_reused: int = 0
+    n_generated: int = 0
+    n_reasoning: int = 0
+    stop: StopReason = "cancelled"
+
+    def follow(self, answer: Answer) -> None:
+        self.n_generated, self.n_reasoning = answer.n_tokens, answer.n_reasoning
+        self.stop = answer.stop_reason or self.stop
+
+    def finished(self) -> Finished:
+        counts = TokenCounts(
+            self.prompt.n_text, self.prompt.n_vision, self.n_generated, self.n_reused, self.n_reasoning
+        )
+        return Finished(self.stop, counts, self.seconds)
+
+
+@contextmanager
+def _clock(seconds: Seconds, step: Literal["encode", "prefill", "decode"]) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        setattr(seconds, step, getattr(seconds, step) + time.perf_counter() - started)
