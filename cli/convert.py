@@ -120,7 +120,7 @@ def plan_checkpoint(
     recipe = Recipe(
         types=tuple(types),
         projector_type=projector_type,
-        name=name or (DEMO_NAME if src == DEMO_NAME else None),
+        name=DEMO_NAME if name is None and src == DEMO_NAME else name,
         split_max_bytes=split_max_bytes,
         overrides=tuple(overrides),
         origin=origin,

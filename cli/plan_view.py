@@ -1,22 +1,23 @@
-"""What `convert --dry-run` prints."""
+"""What `--dry-run` prints."""
 
-import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
 
 from rich.console import Console
 from rich.filesize import decimal as in_bytes
-from rich.table import Table
+from rich.table import Column, Table
 
+from qwen3vl_edge.cli.json_output import print_json
+from qwen3vl_edge.cli.layer_names import merged_name, without_layer
 from qwen3vl_edge.cli.plain_text import plain
-from qwen3vl_edge.cli.view import print_json
 from qwen3vl_edge.writing import Needs, PlannedFile, PlannedTensor, WritePlan
 
 __all__ = ["plan_json", "show_plan"]
 
-_LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
+_LEAST_WIDTH = 120
 
 
 def show_plan(plan: WritePlan, out: Path, needs: Needs) -> None:
@@ -27,7 +28,8 @@ def show_plan(plan: WritePlan, out: Path, needs: Needs) -> None:
         console.print("planned from config.json: there are no weights here", highlight=False, markup=False)
     console.print(_files(plan.files))
     console.print()
-    console.print(_tensors(plan.files))
+    # lines that run on are read better than reasons of a few letters a line
+    Console(width=max(console.width, _LEAST_WIDTH)).print(_tensors(plan.files))
     console.print()
     console.print(_needs(needs))
 
@@ -41,7 +43,13 @@ def plan_json(plan: WritePlan, out: Path, needs: Needs) -> None:
             "type": file.type,
             "size_bytes": file.n_bytes,
             "tensors": [
-                {"name": item.name, "shape": item.shape, "type": item.kind.name, "size_bytes": item.nbytes}
+                {
+                    "name": item.name,
+                    "shape": item.shape,
+                    "type": item.kind.name,
+                    "why": item.why,
+                    "size_bytes": item.nbytes,
+                }
                 for item in file.tensors
             ],
         }
@@ -69,21 +77,34 @@ def _files(files: Sequence[PlannedFile]) -> Table:
 
 def _tensors(files: Sequence[PlannedFile]) -> Table:
     """Show the tensors, those of the language model once with a type for each of its files."""
-    table = Table("tensors", "count", "shape", "type", "size", box=None, pad_edge=False)
-    for (pattern, shape, kinds), same in _alike(files).items():
+    whole = [
+        Column(name, no_wrap=True, overflow="fold") for name in ("tensors", "count", "shape", "type", "size")
+    ]
+    table = Table(*whole, "why", box=None, pad_edge=False)
+    for alike, same in _alike(files).items():
         table.add_row(
-            plain(pattern if len(same) > 1 else same[0][0].name),
+            plain(merged_name([tensors[0].name for tensors in same], alike.n_layers)),
             str(len(same)),
-            " × ".join(map(str, shape)),
-            ", ".join(kinds),
+            " × ".join(map(str, alike.shape)),
+            ", ".join(alike.kinds),
             in_bytes(sum(tensor.nbytes for tensors in same for tensor in tensors)),
+            plain(" | ".join(dict.fromkeys(alike.whys))),
         )
     return table
 
 
-def _alike(
-    files: Sequence[PlannedFile],
-) -> dict[tuple[str, tuple[int, ...], tuple[str, ...]], list[list[PlannedTensor]]]:
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """What tensors of a kind have in common; `n_layers` is of all of the kind, whatever their types."""
+
+    pattern: str
+    n_layers: int
+    shape: tuple[int, ...]
+    kinds: tuple[str, ...]
+    whys: tuple[str, ...]
+
+
+def _alike(files: Sequence[PlannedFile]) -> dict[_Alike, list[list[PlannedTensor]]]:
     """Put together what differs in nothing but the number of the layer, the largest first.
 
     Each list holds the tensor as it stands in each file.
@@ -91,11 +112,14 @@ def _alike(
     everywhere: dict[str, list[PlannedTensor]] = {}
     for tensor in (planned for file in files for planned in file.tensors):
         everywhere.setdefault(tensor.name, []).append(tensor)
-    found: dict[tuple[str, tuple[int, ...], tuple[str, ...]], list[list[PlannedTensor]]] = {}
+    n_layers = Counter(without_layer(name) for name in everywhere)
+    found: dict[_Alike, list[list[PlannedTensor]]] = {}
     for name, tensors in everywhere.items():
-        kinds = tuple(tensor.kind.name for tensor in tensors)
-        found.setdefault((_LAYER.sub("*", name), tensors[0].shape, kinds), []).append(tensors)
-    return dict(sorted(found.items(), key=lambda item: -len(item[1]) * prod(item[0][1])))
+        kinds, whys = tuple(tensor.kind.name for tensor in tensors), tuple(tensor.why for tensor in tensors)
+        pattern = without_layer(name)
+        alike = _Alike(pattern, n_layers[pattern], tensors[0].shape, kinds, whys)
+        found.setdefault(alike, []).append(tensors)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1]) * prod(item[0].shape)))
 
 
 def _needs(needs: Needs) -> Table:

@@ -8,8 +8,10 @@ import typer
 from qwen3vl_edge.cli import options, writing_options
 
 if TYPE_CHECKING:
-    from qwen3vl_edge.gguf_info import GGUFInfo
+    from qwen3vl_edge.cli.gguf_source import GGUFFiles
     from qwen3vl_edge.quant import ModelTraits, SourceTensor
+    from qwen3vl_edge.quant.quantize import QuantRecipe
+    from qwen3vl_edge.writing import WritePlan
 
 __all__ = ["quantize"]
 
@@ -67,26 +69,24 @@ def quantize(
     qwen3vl-edge quantize model-BF16.gguf --type Q4_K_M --tensor 'blk\\.[0-3]\\.ffn_down=Q6_K' --dry-run
     qwen3vl-edge quantize demo --list-types
     """
-    from qwen3vl_edge.cli import type_list
+    from qwen3vl_edge.cli.gguf_source import find_gguf
     from qwen3vl_edge.errors import UsageError
-    from qwen3vl_edge.quant.sizes import sizes_by_type
 
     if list_types:
-        tensors, traits = ([], None) if src is None else _tensors(src)
-        type_list.show_types(sizes_by_type(tensors, traits), of_model=src is not None, as_json=json)
+        _show_types(src, has_imatrix=imatrix is not None, as_json=json)
         return
     if src is None or not type:
         raise UsageError("give a model and at least one --type; --list-types shows them all")
     wishes = writing_options.wishes(tensor, tensor_file, output_type, embedding_type, pure)
-    kept = _gguf_files(src)
-    if kept is None:
+    files = find_gguf(src)
+    if files is None:
         from qwen3vl_edge.cli.convert import plan_checkpoint
 
         if keep_split or allow_requantize:
             raise UsageError("--keep-split and --allow-requantize are for GGUF files")
         plan = plan_checkpoint(src, type, projector_type or "f16", name, wishes, imatrix, dry_run=dry_run)
     else:
-        from qwen3vl_edge.quant.quantize import QuantRecipe, plan_quantization
+        from qwen3vl_edge.quant.quantize import QuantRecipe
 
         recipe = QuantRecipe(
             types=tuple(type),
@@ -96,10 +96,11 @@ def quantize(
             allow_requantize=allow_requantize,
             imatrix=writing_options.read_imatrix(imatrix),
         )
-        plan = plan_quantization(*kept, recipe, name=name)
+        plan = _plan(files, recipe, name)
+    kinds = {file.type for file in plan.files if file.role == plan.files[0].role}
     writing_options.carry_out(
         plan,
-        out or Path(f"{plan.name}-{type[0].upper() if len(type) == 1 else 'GGUF'}"),
+        out or Path(f"{plan.name}-{kinds.pop() if len(kinds) == 1 else 'GGUF'}"),
         dry_run=dry_run,
         overwrite=overwrite,
         verify=verify,
@@ -108,39 +109,39 @@ def quantize(
     )
 
 
+def _plan(files: "GGUFFiles", recipe: "QuantRecipe", name: str | None) -> "WritePlan":
+    """Plan GGUF files; a language model without its projector is said to be alone."""
+    from qwen3vl_edge.cli import view
+    from qwen3vl_edge.errors import UsageError
+    from qwen3vl_edge.quant.quantize import plan_quantization
+
+    if files.alone and recipe.projector_type:
+        raise UsageError(f"--projector-type: {files.alone}; leave it out, or put the two into one folder")
+    if files.alone:
+        view.note(f"only the language model is quantized: {files.alone}")
+    return plan_quantization(files.model, files.projector, recipe, name=name)
+
+
+def _show_types(src: str | None, *, has_imatrix: bool, as_json: bool) -> None:
+    from qwen3vl_edge.cli import type_list
+    from qwen3vl_edge.quant.sizes import sizes_by_type
+
+    tensors, traits = ([], None) if src is None else _tensors(src)
+    sizes = sizes_by_type(tensors, traits, has_imatrix=has_imatrix)
+    type_list.show_types(sizes, of_model=src is not None, as_json=as_json)
+
+
 def _tensors(src: str) -> "tuple[list[SourceTensor], ModelTraits]":
     """List the tensors of the language model that SRC means."""
     from qwen3vl_edge.cli.convert import find_checkpoint
+    from qwen3vl_edge.cli.gguf_source import find_gguf
     from qwen3vl_edge.converters import model_tensors
     from qwen3vl_edge.errors import UsageError
-    from qwen3vl_edge.quant.quantize import listed, traits_of
+    from qwen3vl_edge.quant.gguf_facts import listed, traits_of
 
-    files = _gguf_files(src)
+    files = find_gguf(src)
     if files is None:
         return model_tensors(find_checkpoint(src, weights=False)[0])
-    if files[0] is None:
+    if files.model is None:
         raise UsageError(f"{src}: is a projector; sizes are shown for language models")
-    return listed(files[0]), traits_of(files[0])
-
-
-def _gguf_files(src: str) -> "tuple[GGUFInfo | None, GGUFInfo | None] | None":
-    """Read the language model and projector that SRC means; None if it means a checkpoint."""
-    from qwen3vl_edge.bundle import find_bundle
-    from qwen3vl_edge.demo import DEMO_NAME
-    from qwen3vl_edge.errors import UsageError
-    from qwen3vl_edge.gguf_info import GGUFInfo
-
-    path = Path(src)
-    if src == DEMO_NAME or not path.exists() or (path / "config.json").exists():
-        return None
-    if path.is_file():
-        info = GGUFInfo.read(path)
-        if info.architecture == "clip":
-            return None, info
-        try:
-            bundle = find_bundle(path)
-        except UsageError:  # no projector beside it, or several
-            return info, None
-        return info, GGUFInfo.read(bundle.projector)
-    bundle = find_bundle(path)
-    return GGUFInfo.read(bundle.model), GGUFInfo.read(bundle.projector)
+    return listed(files.model), traits_of(files.model)

@@ -89,7 +89,9 @@ def _vision_rows(vision: VisionFacts) -> Iterable[tuple[str, str]]:
     image, video = vision.image, vision.video
     deepstack = _listed(vision.deepstack_layers)
     side = vision.patch_size_px * vision.spatial_merge
-    yield "layers", f"{vision.n_layers} of {vision.hidden}, feed-forward {vision.ffn}, {vision.n_heads} heads"
+    zeros = f" (padded with zeros to {vision.ffn_padded})" if vision.ffn_padded else ""
+    feed_forward = f"feed-forward {vision.ffn}{zeros}"
+    yield "layers", f"{vision.n_layers} of {vision.hidden}, {feed_forward}, {vision.n_heads} heads"
     yield (
         "projection",
         f"to {vision.projection_dim}, DeepStack after layers {deepstack}",

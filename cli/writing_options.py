@@ -41,7 +41,11 @@ Types = Annotated[
 ]
 Name = Annotated[
     str | None,
-    typer.Option(help="Name in file names and metadata.  [default: the source's]", show_default=False),
+    typer.Option(
+        help="Name in the metadata and, as far as it is letters, digits, . - and _, in file names.  "
+        "[default: the source's]",
+        show_default=False,
+    ),
 ]
 Tensors = Annotated[
     list[str] | None,
@@ -49,7 +53,7 @@ Tensors = Annotated[
         "--tensor",
         metavar="REGEX=TYPE",
         help=r"Type of the tensors whose names hold this expression, e.g. 'blk\.[0-3]\.ffn_down=Q6_K'; "
-        "the first that fits decides.",
+        "the first that is found decides; where rows do not fit TYPE, the next one is taken.",
         show_default=False,
     ),
 ]
@@ -59,11 +63,21 @@ TensorFile = Annotated[
 ]
 OutputType = Annotated[
     str | None,
-    typer.Option("--output-type", metavar="TYPE", help="Type of output.weight.", show_default=False),
+    typer.Option(
+        "--output-type",
+        metavar="TYPE",
+        help="Type of output.weight, whatever --tensor says; where the embedding stands for it, of that.",
+        show_default=False,
+    ),
 ]
 EmbeddingType = Annotated[
     str | None,
-    typer.Option("--embedding-type", metavar="TYPE", help="Type of token_embd.weight.", show_default=False),
+    typer.Option(
+        "--embedding-type",
+        metavar="TYPE",
+        help="Type of token_embd.weight, whatever --tensor and --output-type say.",
+        show_default=False,
+    ),
 ]
 Pure = Annotated[
     bool,
@@ -79,13 +93,16 @@ Imatrix = Annotated[
 ]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="Show files, tensors, types, bytes, memory and disk, and stop."),
+    typer.Option("--dry-run", help="Show files, tensors, types and why, bytes, memory and disk, and stop."),
 ]
 Verify = Annotated[
     bool,
     typer.Option("--verify/--no-verify", help="Read the files again and try them with a picture afterwards."),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace files of the same names; a bundle only with all of its files."),
+]
 
 
 def wishes(
@@ -140,8 +157,17 @@ def carry_out(
             raise EdgeError(needs.problem)
         return
     progress = view.progress()
+    _end_cleanly_when_terminated()
     manifest = run_plan(plan, out, overwrite=overwrite, n_threads=n_threads, progress=progress)
     _report(out, manifest, verify=verify, json=json, progress=progress)
+
+
+def _end_cleanly_when_terminated() -> None:
+    """Have SIGTERM, which ends a process at once by default, leave no unfinished files."""
+    import signal
+    import sys
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def _report(out: Path, manifest: "Manifest", *, verify: bool, json: bool, progress: "Progress") -> None:
@@ -153,8 +179,12 @@ def _report(out: Path, manifest: "Manifest", *, verify: bool, json: bool, progre
 
     if not json:
         tables.show_manifest(out, manifest)
-    is_pair = {file.role for file in manifest.files} == {"model", "projector"}
-    done = verify_bundles(bundles_of(out, manifest), progress=progress) if verify and is_pair else None
+    if verify and not manifest.is_pair:
+        view.note(
+            "not verified: only a language model with its projector can be tried; --no-verify is silent"
+        )
+        verify = False
+    done = verify_bundles(bundles_of(out, manifest), progress=progress) if verify else None
     if json:
         view.print_json(manifest.to_dict() | {"verification": done and done.to_dict()})
     elif done:

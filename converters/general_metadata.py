@@ -12,14 +12,16 @@ from typing import Literal
 
 from gguf import Metadata, size_label
 
-from qwen3vl_edge.converters.model_card import read_card, text_fault, texts
+from qwen3vl_edge.converters.model_card import read_card, texts
 from qwen3vl_edge.converters.origin import Origin
-from qwen3vl_edge.errors import CheckpointError, UsageError
+from qwen3vl_edge.errors import CheckpointError
 from qwen3vl_edge.gguf_format import Scalar, ValueType
 from qwen3vl_edge.hf_defaults import SamplingDefaults
 from qwen3vl_edge.json_fields import read_object
 from qwen3vl_edge.manifest import current_versions
+from qwen3vl_edge.quant.metadata import quantized_by
 from qwen3vl_edge.writing.gguf_header import KeyValue, array
+from qwen3vl_edge.writing.names import refuse_unstorable_name, text_fault
 
 __all__ = ["AUTHORSHIP", "GeneralMetadata"]
 
@@ -95,8 +97,7 @@ class GeneralMetadata:
             UsageError: `name` cannot be stored.
             CheckpointError: what is wrong with one of the files.
         """
-        if name is not None and (fault := text_fault(name)):
-            raise UsageError(f"--name {name!r:.80} {fault}; give another one")
+        refuse_unstorable_name(name)
         origin = origin or Origin.of_snapshot(folder)
         return cls(
             folder=folder,
@@ -127,7 +128,7 @@ class GeneralMetadata:
         """
         found = self._guess(tensors)
         version = current_versions()["qwen3vl-edge"]
-        found.quantized_by = found.quantized_by or (f"qwen3vl-edge {version}" if quantized else None)
+        found.quantized_by = found.quantized_by or (quantized_by() if quantized else None)
         entries = [KeyValue("general.type", ValueType.STRING, kind), *_sampling(self.sampling)]
         entries += [*_authorship(found), *_parents(found), *_lists(found)]
         entries.append(KeyValue("qwen3vl_edge.version", ValueType.STRING, version))

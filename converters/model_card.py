@@ -1,6 +1,5 @@
-"""The YAML on top of a model card (README.md), and which texts may go into a file."""
+"""The YAML on top of a model card (README.md)."""
 
-import re
 from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]
@@ -8,14 +7,11 @@ import yaml  # type: ignore[import-untyped]
 from qwen3vl_edge.errors import CheckpointError
 from qwen3vl_edge.json_fields import read_text
 
-__all__ = ["read_card", "text_fault", "texts"]
+__all__ = ["read_card", "texts"]
 
 _LIMIT_BYTES = 4 << 20
 # The YAML on top of a card: PyYAML takes a second or two for so much of the worst kind.
 _FRONT_LIMIT = 128 << 10
-_TEXT_LIMIT_BYTES = 64 << 10
-# C0 and C1 controls but tab and newline, and halves of surrogate pairs
-_UNSTORABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _NULLS = ("", "~", "null", "Null", "NULL")  # tag:yaml.org,2002:null in YAML 1.1
 
 
@@ -66,13 +62,3 @@ def texts(value: object) -> list[str]:
     """Give a value of the card as strings: one, or those of a list; what is nested deeper is dropped."""
     items = value if isinstance(value, list) else [value]
     return [item for item in items if isinstance(item, str) and item not in _NULLS]
-
-
-def text_fault(text: str) -> str | None:
-    """Say why `text` cannot be a value in a file, as the end of a sentence; None if it can."""
-    if _UNSTORABLE.search(text):
-        return "holds control characters or half of a surrogate pair"
-    size = len(text.encode("utf-8"))
-    return (
-        f"has {size} bytes, more than the {_TEXT_LIMIT_BYTES} allowed" if size > _TEXT_LIMIT_BYTES else None
-    )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from qwen3vl_edge.converters.general_metadata import AUTHORSHIP
-from qwen3vl_edge.converters.model_card import text_fault
 from qwen3vl_edge.converters.override_limits import refuse_bad_values
 from qwen3vl_edge.converters.override_values import (
     MEMBERS,
@@ -21,6 +20,7 @@ from qwen3vl_edge.converters.override_values import (
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.gguf_format import Scalar, ValueType
 from qwen3vl_edge.writing.gguf_header import KeyValue, array
+from qwen3vl_edge.writing.names import text_fault
 
 __all__ = ["Override", "apply_overrides", "parse_override"]
 

@@ -1,10 +1,10 @@
 """What a conversion will write, down to the byte, before it writes anything."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
+from typing import Literal
 
 from qwen3vl_edge.checkpoint import SINGLE_NAME, Checkpoint, TensorRef
 from qwen3vl_edge.converters.general_metadata import GeneralMetadata
@@ -15,7 +15,6 @@ from qwen3vl_edge.converters.source_files import source_files
 from qwen3vl_edge.converters.tensor_map import Mapped, expected_tensors, map_tensors
 from qwen3vl_edge.converters.tensor_types import choose_type
 from qwen3vl_edge.converters.vocab import Vocab
-from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.hf_config import read_config
 from qwen3vl_edge.hf_defaults import PreprocessorDefaults
 from qwen3vl_edge.hub.contents import shard_names
@@ -27,20 +26,19 @@ from qwen3vl_edge.quant import (
     ModelTraits,
     SourceTensor,
     Wishes,
-    choose_types,
     find_file_type,
-    refuse_unmatched,
 )
+from qwen3vl_edge.quant.idle import refuse_idle_imatrix, refuse_idle_wishes, refuse_unmatched
 from qwen3vl_edge.quant.imatrix import Imatrix
-from qwen3vl_edge.quant.importance import Importance, importance_of, refuse_missing_importance
-from qwen3vl_edge.quant.projector import added_columns, of_projector, padded_shape, padded_width
+from qwen3vl_edge.quant.importance import Importance
+from qwen3vl_edge.quant.projector import of_projector, padded_width
+from qwen3vl_edge.quant.recipe_note import recipe_note
+from qwen3vl_edge.quant.typed import Material, Typed, padded, typed
 from qwen3vl_edge.safetensors_header import ITEM_BYTES
-from qwen3vl_edge.writing import Draft, PlannedFile, PlannedTensor, WritePlan, lay_out
-from qwen3vl_edge.writing.gguf_header import KeyValue
+from qwen3vl_edge.writing import Draft, PlannedFile, WritePlan, lay_out
+from qwen3vl_edge.writing.names import safe_name
 
-__all__ = ["Recipe", "has_weights", "model_tensors", "plan_conversion", "safe_name"]
-
-_NAME_BYTES = 200  # file systems take 255, and prefix, type, part and ending are still to come
+__all__ = ["Recipe", "has_weights", "model_tensors", "plan_conversion"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +79,28 @@ def plan_conversion(folder: Path, recipe: Recipe, *, from_config: bool = False) 
     types = dict.fromkeys(find_file_type(name) for name in recipe.types)
     projector_type = find_file_type(recipe.projector_type)
     found = _Found.read(folder, recipe, from_config=from_config)
-    drafts = [*(found.model_draft(wanted) for wanted in types), found.projector_draft(projector_type)]
+    made = [
+        *((wanted, found.model(wanted)) for wanted in types),
+        (projector_type, found.projector(projector_type)),
+    ]
+    refuse_idle_wishes([choice for _, tensors in made for choice in tensors.choices], recipe.wishes)
+    refuse_idle_imatrix(recipe.imatrix, sum(tensors.n_importances for _, tensors in made))
+    drafts = [
+        found.draft(wanted, tensors, is_model=i < len(types)) for i, (wanted, tensors) in enumerate(made)
+    ]
     final = apply_overrides([draft.metadata for draft in drafts], recipe.overrides)
     files: list[PlannedFile] = []
     for draft, metadata in zip(drafts, final, strict=True):
         limit = recipe.split_max_bytes if draft.role == "model" else None
         files += lay_out(replace(draft, metadata=metadata), split_max_bytes=limit)
-    return WritePlan(found.base, found.source(), tuple(files), has_weights=not from_config)
+    return WritePlan(
+        found.base,
+        found.source(),
+        tuple(files),
+        has_weights=not from_config,
+        inputs=(folder / "config.json", *found.checkpoint.shards),
+        recipe=recipe_note(list(types), projector_type, recipe.wishes, recipe.imatrix),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,8 +110,8 @@ class _Found:
     recipe: Recipe
     checkpoint: Checkpoint
     config: ModelConfig
-    model: Sequence[Mapped]
-    projector: Sequence[Mapped]
+    model_tensors: Sequence[Mapped]
+    projector_tensors: Sequence[Mapped]
     general: GeneralMetadata
     limits: PreprocessorDefaults
     vocab: Vocab | None
@@ -120,8 +133,8 @@ class _Found:
             recipe=recipe,
             checkpoint=checkpoint,
             config=config,
-            model=model,
-            projector=projector,
+            model_tensors=model,
+            projector_tensors=projector,
             general=GeneralMetadata.read(folder, name=recipe.name, origin=recipe.origin),
             limits=PreprocessorDefaults.read(folder, config.vision.token_side_px),
             vocab=Vocab.read(folder, config) if has_vocab or not from_config else None,
@@ -131,7 +144,7 @@ class _Found:
     @property
     def base(self) -> str:
         """Return what all file names begin with."""
-        return safe_name(self.recipe.name or self.general.base)
+        return safe_name(self.general.base if self.recipe.name is None else self.recipe.name)
 
     def source(self) -> Source:
         """Return what the manifest says of the checkpoint."""
@@ -140,47 +153,33 @@ class _Found:
             return Source(str(self.checkpoint.folder), files)
         return Source(origin.repository, files, origin.revision)
 
-    def model_draft(self, wanted: FileType) -> Draft:
-        """Draft the language model by llama.cpp's recipe."""
-        entries = self.general.entries("model", _shapes(self.model), quantized=wanted.base.block > 1)
-        metadata = model_metadata(self.config, self.vocab, entries, wanted.code) + self._of_matrix()
-        tensors = self._typed(self.model, wanted, _traits(self.config), self.recipe.wishes)
-        return Draft("model", f"{self.base}-{wanted.name}", wanted.name, metadata, tensors)
+    def model(self, wanted: FileType) -> Typed:
+        """Choose the types of the language model by llama.cpp's recipe."""
+        materials = _materials(self.model_tensors, wanted)
+        return typed(materials, wanted, _traits(self.config), self.recipe.wishes, self.importance)
 
-    def projector_draft(self, wanted: FileType) -> Draft:
-        """Draft the projector by its own recipe: one type for all, the MLP padded."""
-        entries = self.general.entries("mmproj", _shapes(self.projector), quantized=wanted.base.block > 1)
-        width = padded_width(self.config.vision.ffn, wanted.base)
-        metadata = projector_metadata(self.config, self.limits, entries, wanted.code, width)
-        pure = of_projector(self.recipe.wishes)
-        padded = [_padded(item, width) for item in self.projector]
-        tensors = self._typed(padded, wanted, ModelTraits(), pure)
-        stem = f"mmproj-{self.base}-{wanted.name}"
-        return Draft("projector", stem, wanted.name, metadata + self._of_matrix(), tensors)
+    def projector(self, wanted: FileType) -> Typed:
+        """Choose the types of the projector by its own recipe: one for all, the MLP padded."""
+        materials = padded(_materials(self.projector_tensors, wanted), self._width(wanted))
+        return typed(materials, wanted, ModelTraits(), of_projector(self.recipe.wishes), self.importance)
 
-    def _of_matrix(self) -> tuple[KeyValue, ...]:
-        return self.recipe.imatrix.metadata() if self.recipe.imatrix else ()
+    def draft(self, wanted: FileType, made: Typed, *, is_model: bool) -> Draft:
+        """Put tensors and metadata of one file together."""
+        shapes = _shapes(self.model_tensors if is_model else self.projector_tensors)
+        kind: Literal["model", "mmproj"] = "model" if is_model else "mmproj"
+        general = self.general.entries(kind, shapes, quantized=wanted.base.block > 1)
+        metadata = (
+            model_metadata(self.config, self.vocab, general, wanted.code)
+            if is_model
+            else projector_metadata(self.config, self.limits, general, wanted.code, self._width(wanted))
+        )
+        if self.recipe.imatrix:
+            metadata += self.recipe.imatrix.metadata(made.n_importances)
+        stem = f"{'' if is_model else 'mmproj-'}{self.base}-{wanted.name}"
+        return Draft("model" if is_model else "projector", stem, wanted.name, metadata, made.tensors)
 
-    def _typed(
-        self, mapped: Sequence[Mapped], wanted: FileType, traits: ModelTraits, wishes: Wishes
-    ) -> list[PlannedTensor]:
-        """Choose the type of each tensor of one file."""
-        before = "F16" if wanted.base.block > 1 else wanted.base.name
-        has_imatrix = self.recipe.imatrix is not None
-        choices = choose_types(_listed(mapped, before), wanted, traits, wishes, has_imatrix=has_imatrix)
-        refuse_missing_importance(wanted, choices, self.importance)
-        return [
-            PlannedTensor(
-                name=item.target,
-                shape=item.shape,
-                kind=choice.kind,
-                source=item.source,
-                cut=item.cut,
-                why=choice.why,
-                importance=importance_of(item.target, item.shape, self.importance),
-            )
-            for item, choice in zip(mapped, choices.values(), strict=True)
-        ]
+    def _width(self, wanted: FileType) -> int:
+        return padded_width(self.config.vision.ffn, wanted.base)
 
 
 def has_weights(folder: Path) -> bool:
@@ -210,14 +209,6 @@ def _traits(config: ModelConfig) -> ModelTraits:
     return ModelTraits(text.n_layers, text.n_heads, text.n_kv_heads, n_experts)
 
 
-def safe_name(name: str) -> str:
-    """Make a name that every file system takes: letters, digits, dot, dash and underscore."""
-    cleaned = re.sub(r"[^\w.-]+", "-", name.strip()).strip("-.")
-    if not cleaned:
-        raise UsageError(f"{name!r} cannot be made into a file name; give one with --name")
-    return cleaned.encode()[:_NAME_BYTES].decode(errors="ignore")
-
-
 def _implied_checkpoint(folder: Path, config: ModelConfig) -> Checkpoint:
     """Make up the tensors that config.json implies."""
     refs, offset = [], 0
@@ -228,10 +219,11 @@ def _implied_checkpoint(folder: Path, config: ModelConfig) -> Checkpoint:
     return Checkpoint(folder, (), tuple(refs))
 
 
-def _padded(item: Mapped, width: int) -> Mapped:
-    """Make the vision MLP `width` wide."""
-    shape = padded_shape(item.target, item.shape, width)
-    return replace(item, shape=shape, cut=replace(item.cut, zero_columns=added_columns(item.shape, shape)))
+def _materials(mapped: Sequence[Mapped], wanted: FileType) -> list[Material]:
+    """Give the tensors of one file; what is kept has the type that a file of floats would have it in."""
+    before = "F16" if wanted.base.block > 1 else wanted.base.name
+    listed = zip(mapped, _listed(mapped, before), strict=True)
+    return [Material(item.target, item.shape, kind, item.source, item.cut) for item, (_, _, kind) in listed]
 
 
 def _listed(mapped: Sequence[Mapped], before: str = "F16") -> list[SourceTensor]:

@@ -12,15 +12,10 @@ __all__ = ["source_files"]
 def source_files(checkpoint: Checkpoint) -> tuple[SourceFile, ...]:
     """Identify the checkpoint cheaply: small files whole, shards by their headers."""
     small = [file for file in sorted(checkpoint.folder.iterdir()) if is_small(file.name)]
-    return tuple(
-        SourceFile.of(file, _identifying_bytes(file))
-        for file in [*checkpoint.shards, *(file for file in small if file.is_file())]
-    )
+    shards = [SourceFile.of_header(shard, _header_bytes(shard)) for shard in checkpoint.shards]
+    return (*shards, *(SourceFile.of(file) for file in small if file.is_file()))
 
 
-def _identifying_bytes(file: Path) -> int | None:
-    """Return how many bytes identify the file: a shard's header, None for all of any other."""
-    if file.suffix != ".safetensors":
-        return None
-    with file.open("rb") as shard:
-        return 8 + int.from_bytes(shard.read(8), "little")
+def _header_bytes(shard: Path) -> int:
+    with shard.open("rb") as file:
+        return 8 + int.from_bytes(file.read(8), "little")

@@ -10,9 +10,9 @@ from qwen3vl_edge.quant.file_types import (
 )
 from qwen3vl_edge.quant.imatrix import Imatrix
 from qwen3vl_edge.quant.mixes import ModelTraits
-from qwen3vl_edge.quant.native import dequantize_rows, quantize_rows, relative_rms
+from qwen3vl_edge.quant.native import dequantize_rows, quantize_rows
 from qwen3vl_edge.quant.overrides import TypeOverride, parse_type_override, read_type_overrides
-from qwen3vl_edge.quant.recipes import Choice, SourceTensor, Wishes, choose_types, refuse_unmatched
+from qwen3vl_edge.quant.recipes import Choice, SourceTensor, Wishes, choose_types
 
 __all__ = [
     "ALIASES",
@@ -32,6 +32,4 @@ __all__ = [
     "parse_type_override",
     "quantize_rows",
     "read_type_overrides",
-    "refuse_unmatched",
-    "relative_rms",
 ]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3vl_edge.checkpoint import Stored, to_float32
+from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.quant.native import error_and_power, quantize_rows
 from qwen3vl_edge.writing.planned import PlannedTensor
 
@@ -38,7 +39,7 @@ class QuantEncoder:
         """Encode rows of one tensor in the type of each of `tensors`; see `writing.encoder.Encoder`.
 
         Raises:
-            EngineError: a type cannot hold the values.
+            EngineError: a type cannot hold the values; which tensor.
         """
         made: dict[tuple[str, int], memoryview] = {}
         values: NDArray[np.float32] | None = None
@@ -76,14 +77,17 @@ class QuantEncoder:
 
 def _packed(values: NDArray[np.float32], tensor: PlannedTensor, first_row: int) -> NDArray[np.uint8]:
     """Encode rows, each expert with the importance of its own."""
-    rows = values.reshape(-1, tensor.shape[-1])
-    if tensor.importance is None or len(tensor.importance) == 1:
-        importance = None if tensor.importance is None else tensor.importance[0]
-        return quantize_rows(rows, tensor.kind, importance)
-    experts = enumerate(values, start=first_row)
-    return np.concatenate(
-        [quantize_rows(expert, tensor.kind, tensor.importance[number]) for number, expert in experts]
-    )
+    try:
+        rows = values.reshape(-1, tensor.shape[-1])
+        if tensor.importance is None or len(tensor.importance) == 1:
+            importance = None if tensor.importance is None else tensor.importance[0]
+            return quantize_rows(rows, tensor.kind, importance)
+        experts = enumerate(values, start=first_row)
+        return np.concatenate(
+            [quantize_rows(expert, tensor.kind, tensor.importance[number]) for number, expert in experts]
+        )
+    except EngineError as failure:
+        raise EngineError(f"{tensor.name!r:.120}: {failure}") from failure
 
 
 def _bytes(values: NDArray[np.generic]) -> memoryview:

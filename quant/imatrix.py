@@ -3,6 +3,7 @@
 The importance of a column is the mean square of what it is multiplied with, over some text or pictures.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3vl_edge.errors import GGUFError, join_problems
+from qwen3vl_edge.errors import GGUFError, UsageError, join_problems
 from qwen3vl_edge.gguf_format import ValueType
 from qwen3vl_edge.quant.imatrix_files import read_imatrix_file
 from qwen3vl_edge.writing.gguf_header import KeyValue
@@ -32,12 +33,14 @@ class Imatrix:
             of the old format know no experts: there it is (1, experts · row length).
         datasets: What it was made from.
         n_chunks: Of how many chunks of text; 0 if the file does not say.
+        sha256: Of the file.
     """
 
     path: Path
     entries: Mapping[str, NDArray[np.float32]]
     datasets: tuple[str, ...] = ()
     n_chunks: int = 0
+    sha256: str = ""
 
     @classmethod
     def read(cls, path: Path) -> "Imatrix":
@@ -55,7 +58,7 @@ class Imatrix:
         faults = [f"{n!r:.80} {fault}" for n, rows in contents.entries.items() if (fault := _fault(rows))]
         if faults:
             raise GGUFError(f"{path}: {join_problems(faults, 3)}; make the importance matrix anew")
-        return cls(path, contents.entries, contents.datasets, contents.n_chunks)
+        return cls(path, contents.entries, contents.datasets, contents.n_chunks, _sha256(path))
 
     def for_tensors(self, tensors: Sequence[tuple[str, tuple[int, ...]]]) -> dict[str, NDArray[np.float32]]:
         """Return what there is for these tensors: name -> (experts or 1, row length).
@@ -67,34 +70,49 @@ class Imatrix:
                 Entries of the one that is not there are passed over.
 
         Raises:
-            GGUFError: the matrix is of another model: it has names that are not there, other sizes, or
-                nothing for these tensors.
+            UsageError: the matrix has nothing for these tensors.
+            GGUFError: the matrix is of another model: it has names that are not there or other sizes.
         """
         shapes = dict(tensors)
         sides = {name.startswith(_PROJECTOR) for name in shapes}
         entries = {name: rows for name, rows in self.entries.items() if name.startswith(_PROJECTOR) in sides}
         if not entries:
-            raise GGUFError(f"{self.path}: has nothing for these tensors; give the matrix of this model")
+            raise UsageError(
+                f"--imatrix {self.path}: has nothing for these tensors; give the matrix of this model, or "
+                "quantize the half that it is of"
+            )
         if faults := list(_mismatches(entries, shapes)):
             raise GGUFError(
                 f"{self.path}: is of another model: {join_problems(faults, 3)}; give the matrix of this one"
             )
         return {name: rows.reshape(-1, shapes[name][-1]) for name, rows in entries.items()}
 
-    def metadata(self) -> tuple[KeyValue, ...]:
+    def metadata(self, n_entries: int) -> tuple[KeyValue, ...]:
         """Return what llama-quantize notes of the matrix in its output; of `path`, the name alone.
+
+        `n_entries` are those that are for this file; there is nothing to note if there are none.
 
         Source: main in tools/quantize/quantize.cpp; whole numbers become UINT32 in src/llama-quant.cpp
         (llama.cpp 0c1e57098).
         """
+        if n_entries == 0:
+            return ()
         entries = [KeyValue("quantize.imatrix.file", ValueType.STRING, _cut(self.path.name))]
         if self.datasets:
             first = _cut(self.datasets[0])
             entries.append(KeyValue("quantize.imatrix.dataset", ValueType.STRING, first))
-        entries.append(KeyValue("quantize.imatrix.entries_count", ValueType.UINT32, len(self.entries)))
+        entries.append(KeyValue("quantize.imatrix.entries_count", ValueType.UINT32, n_entries))
         if self.n_chunks > 0:
             entries.append(KeyValue("quantize.imatrix.chunks_count", ValueType.UINT32, self.n_chunks))
         return tuple(entries)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as failure:
+        raise GGUFError(f"{path}: cannot be read ({failure.strerror})") from failure
 
 
 def _fault(rows: NDArray[np.float32]) -> str | None:

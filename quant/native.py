@@ -14,14 +14,11 @@ from numpy.typing import NDArray
 from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.ggml_types import TensorType
 from qwen3vl_edge.paths import native_library
+from qwen3vl_edge.quant.scales import scales_are_finite
+from qwen3vl_edge.writing.overflows import overflow_of
 
-__all__ = ["dequantize_rows", "error_and_power", "quantize_rows", "relative_rms"]
+__all__ = ["are_sound", "dequantize_rows", "error_and_power", "quantize_rows"]
 
-# Magnitudes from which a type overflows: halves round to infinity, the scales of NVFP4 end at 448 · 6. Others
-# have scales in F16: the largest value they can give is 65504 · 127 · 32 (Q6_K). Squares of much larger ones
-# overflow in float32, on which the searches of IQ2 and IQ3 abort the process.
-_OVERFLOWS = {"F32": np.inf, "MXFP4": np.inf, "BF16": 3.39617752923046e38, "F16": 65520.0, "NVFP4": 448.0 * 6}
-_OVERFLOWS_IN_BLOCKS = 1e9
 # The searches compare squares of importance · value², summed over a block, in float32 too.
 _LARGEST_WEIGHTED_SQUARE = 1e16
 
@@ -79,15 +76,15 @@ def dequantize_rows(packed: NDArray[np.uint8], kind: TensorType) -> NDArray[np.f
     return values
 
 
-def relative_rms(values: NDArray[np.float32], packed: NDArray[np.uint8], kind: TensorType) -> float:
-    """Return the root mean square of the errors of `packed`, relative to that of `values` (any shape).
+def are_sound(packed: NDArray[np.uint8], kind: TensorType) -> bool:
+    """Tell whether packed blocks of `kind`, uint8, are sound: their scales are numbers, by ggml's own look.
 
-    It is 0 for an exact copy, 1 where everything became 0, and infinite where zeros became something else.
+    That one writes to standard error what it finds, so that it is asked last.
     """
-    error, power = error_and_power(values, packed, kind)
-    if power == 0:
-        return 0.0 if error == 0 else float("inf")
-    return float(np.sqrt(error / power))
+    if not scales_are_finite(packed, kind):
+        return False
+    blocks = np.ascontiguousarray(packed)
+    return bool(_ggml().ggml_validate_row_data(kind.id, blocks.ctypes.data, blocks.nbytes))
 
 
 def error_and_power(
@@ -106,9 +103,9 @@ def _refuse_numbers(
     """Refuse what quantizes to nonsense without a word, or aborts the process."""
     largest = float(np.maximum(values.max(), -values.min()))  # NaN if there is one
     if not np.isfinite(largest):
-        raise EngineError("weights are NaN or infinite; the checkpoint is damaged")
-    if largest >= _OVERFLOWS.get(kind.name, _OVERFLOWS_IN_BLOCKS):
-        raise EngineError(f"weights up to {largest:.3g} are too large for {kind.name}; choose F32 or BF16")
+        raise EngineError("values are NaN or infinite; the source is damaged")
+    if largest >= overflow_of(kind.name):
+        raise EngineError(f"values up to {largest:.3g} are too large for {kind.name}; choose F32 or BF16")
     if importance is None:
         return
     # written so that NaN is refused
@@ -131,8 +128,9 @@ def _quantize(
     weights = None if importance is None else np.ascontiguousarray(importance, np.float32)
     address = None if weights is None else weights.ctypes.data
     ggml.ggml_quantize_chunk(kind.id, values.ctypes.data, packed.ctypes.data, 0, *values.shape, address)
-    if not ggml.ggml_validate_row_data(kind.id, packed.ctypes.data, packed.nbytes):
-        raise EngineError(f"weights are too large for {kind.name}; choose F32 or BF16")
+    if not are_sound(packed, kind):
+        largest = float(np.abs(values).max())
+        raise EngineError(f"values up to {largest:.3g} are too large for {kind.name}; choose F32 or BF16")
 
 
 @cache

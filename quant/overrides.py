@@ -19,6 +19,7 @@ __all__ = ["TypeOverride", "override_of", "parse_type_override", "read_type_over
 
 _EXAMPLE = r"blk\.[0-3]\.ffn_down=Q6_K"
 _MAX_FILE_BYTES = 1 << 20
+_MAX_CHARACTERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def read_type_overrides(path: Path) -> tuple[TypeOverride, ...]:
     """
     overrides, problems = [], []
     try:
-        lines = read_bytes(path, _MAX_FILE_BYTES, UsageError).decode("utf-8").splitlines()
+        lines = read_bytes(path, _MAX_FILE_BYTES, UsageError).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as failure:
         raise UsageError(f"{path}: is not UTF-8 text; one REGEX=TYPE in each line is expected") from failure
     for number, line in enumerate(lines, start=1):
@@ -80,6 +81,11 @@ def unmatched(overrides: Iterable[TypeOverride], names: Iterable[str]) -> list[T
 
 
 def _compile(expression: str) -> re.Pattern[str]:
+    if len(expression) > _MAX_CHARACTERS:
+        raise UsageError(
+            f"{expression!r:.80}… has {len(expression)} characters, more than the {_MAX_CHARACTERS} allowed; "
+            "give several expressions"
+        )
     try:
         with warnings.catch_warnings():
             # Python warns of what other dialects read otherwise, such as [[:digit:]]

@@ -1,37 +1,38 @@
 """The plan of quantizing GGUF files: the same model in other types."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 
-from qwen3vl_edge.errors import GGUFError, join_problems
-from qwen3vl_edge.ggml_types import QUANTIZATION_VERSION, TYPES_BY_NAME
-from qwen3vl_edge.gguf_format import GGUFArray, ValueType
+from qwen3vl_edge.errors import GGUFError, UsageError, join_problems
+from qwen3vl_edge.ggml_types import TYPES_BY_NAME
 from qwen3vl_edge.gguf_info import GGUFInfo
-from qwen3vl_edge.manifest import Source, SourceFile
-from qwen3vl_edge.quant.file_types import QUANTIZED_FILE_TYPES, FileType, find_file_type
-from qwen3vl_edge.quant.gguf_source import GGUFSource
-from qwen3vl_edge.quant.imatrix import Imatrix
-from qwen3vl_edge.quant.importance import Importance, importance_of, refuse_missing_importance
-from qwen3vl_edge.quant.mixes import ModelTraits
-from qwen3vl_edge.quant.projector import (
-    UNPADDED_KEY,
-    WIDTH_KEY,
-    added_columns,
-    of_projector,
-    padded_shape,
-    padded_width,
+from qwen3vl_edge.manifest import Role, Source
+from qwen3vl_edge.quant.file_types import FileType, find_file_type
+from qwen3vl_edge.quant.gguf_facts import (
+    PROJECTOR_PREFIX,
+    base_name,
+    listed,
+    parts_of,
+    source_files,
+    traits_of,
+    unpadded,
 )
-from qwen3vl_edge.quant.recipes import Choice, SourceTensor, Wishes, choose_types, refuse_unmatched
-from qwen3vl_edge.split_names import parse_part_name
+from qwen3vl_edge.quant.gguf_source import FLOATS, GGUFSource
+from qwen3vl_edge.quant.idle import refuse_idle_imatrix, refuse_idle_wishes, refuse_unmatched
+from qwen3vl_edge.quant.imatrix import Imatrix
+from qwen3vl_edge.quant.importance import Importance
+from qwen3vl_edge.quant.metadata import changed, kept, of_type, of_width
+from qwen3vl_edge.quant.mixes import ModelTraits
+from qwen3vl_edge.quant.projector import WIDTH_KEY, of_projector, padded_width
+from qwen3vl_edge.quant.recipe_note import recipe_note
+from qwen3vl_edge.quant.recipes import Wishes
+from qwen3vl_edge.quant.typed import Material, Typed, copied, padded, typed
 from qwen3vl_edge.writing.gguf_header import KeyValue
-from qwen3vl_edge.writing.planned import Draft, PlannedFile, PlannedTensor, WritePlan, lay_out
+from qwen3vl_edge.writing.names import refuse_unstorable_name, safe_name
+from qwen3vl_edge.writing.planned import Draft, PlannedFile, WritePlan, lay_out
 from qwen3vl_edge.writing.source import Cut
 
-__all__ = ["QuantRecipe", "base_name", "listed", "plan_quantization", "traits_of"]
-
-_PROJECTOR_PREFIX = "mmproj-"
-_FLOATS = ("F32", "F16", "BF16")
+__all__ = ["QuantRecipe", "plan_quantization"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,181 +65,122 @@ def plan_quantization(
         model: The language model, all of its parts; None: `recipe.types` are the projector's.
         projector: None: only the language model is quantized.
         recipe: What to make of them.
-        name: Of the files; None: after the source's, without its type.
+        name: ``general.name``, and in the names of the files; None: the source's, without its type.
 
     Raises:
-        UsageError: an unknown type, one that needs an importance matrix, or overrides that fit nothing.
+        UsageError: an unknown type, one that needs an importance matrix, or what would change nothing.
         GGUFError: a tensor is quantized already, the matrix is of another model, or a file is not of
             this model family.
     """
-    types = [find_file_type(wanted) for wanted in dict.fromkeys(recipe.types)]
-    sources = [info for info in (model, projector) if info is not None]
-    tensors = [item for info in sources for item in listed(info)]
-    refuse_unmatched(tensors, recipe.wishes.overrides)
-    importance = recipe.imatrix.for_tensors(_unpadded(sources)) if recipe.imatrix else {}
-    base = name or base_name(sources[0])
-    files: list[PlannedFile] = []
-    if model is not None:
-        for wanted in types:
-            draft = _model_draft(model, base, wanted, recipe, importance)
-            files += lay_out(draft, parts=_parts(model) if recipe.keep_split else None)
-        types = [find_file_type(recipe.projector_type)] if recipe.projector_type else []
-    if projector is not None:
-        drafts = [_projector_draft(projector, base, wanted, recipe, importance) for wanted in types]
-        for draft in drafts or [_as_it_is(projector, base)]:
-            files += lay_out(draft)
-    inputs = tuple(path for info in sources for path in info.paths)
-    return WritePlan(base, _source(sources), tuple(files), inputs=inputs)
-
-
-def _unpadded(sources: Sequence[GGUFInfo]) -> list[tuple[str, tuple[int, ...]]]:
-    """Return the shapes that the checkpoint had: what an importance matrix may be of."""
-    shapes = []
-    for info in sources:
-        width = info.metadata.get(UNPADDED_KEY)
-        for item in info.tensors:
-            shape = padded_shape(item.name, item.shape, width) if isinstance(width, int) else item.shape
-            shapes.append((item.name, shape))
-    return shapes
-
-
-def traits_of(info: GGUFInfo) -> ModelTraits:
-    """Return what recipes want to know of a language model."""
-    arch = info.architecture
-    experts = info.metadata.get(f"{arch}.expert_count", 0)
-    return ModelTraits(
-        n_layers=info.integer(f"{arch}.block_count"),
-        n_heads=info.integer(f"{arch}.attention.head_count"),
-        n_kv_heads=info.integer(f"{arch}.attention.head_count_kv"),
-        n_experts=experts if isinstance(experts, int) else 0,
+    refuse_unstorable_name(name)
+    types = list(dict.fromkeys(map(find_file_type, recipe.types)))
+    own = None if recipe.projector_type is None else find_file_type(recipe.projector_type)
+    halves = _halves(model, projector, types, own)
+    base = safe_name(base_name(halves[0].info) if name is None else name)
+    files = [file for output in _outputs(halves, recipe) for file in _laid_out(output, base, name, recipe)]
+    note = recipe_note(types, own, recipe.wishes, recipe.imatrix, allow_requantize=recipe.allow_requantize)
+    source = Source(
+        str(halves[0].info.path.parent), tuple(file for half in halves for file in source_files(half.info))
     )
+    inputs = tuple(path for half in halves for path in half.info.paths)
+    return WritePlan(base, source, tuple(files), inputs=inputs, recipe=note)
 
 
-def listed(info: GGUFInfo) -> list[SourceTensor]:
-    """Return name, shape and type of every tensor."""
-    return [(item.name, item.shape, TYPES_BY_NAME[item.type_name]) for item in info.tensors]
+@dataclass(frozen=True, slots=True)
+class _Half:
+    """The language model or the projector, and the types that it gets; without any it is copied."""
+
+    info: GGUFInfo
+    role: Role
+    types: Sequence[FileType]
 
 
-def base_name(info: GGUFInfo) -> str:
-    """Return the name that the file's begins with: without ``mmproj-``, type and part."""
-    part = parse_part_name(info.path.name)
-    stem = (part.stem if part else info.path.stem).removeprefix(_PROJECTOR_PREFIX)
-    before, dash, last = stem.rpartition("-")
-    return before if dash and last.upper() in QUANTIZED_FILE_TYPES else stem
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """One of the files to make; `wanted` is None for a copy."""
+
+    half: _Half
+    wanted: FileType | None
+    made: Typed
 
 
-def _model_draft(
-    info: GGUFInfo, base: str, wanted: FileType, recipe: QuantRecipe, importance: Importance
-) -> Draft:
-    has_imatrix = recipe.imatrix is not None
-    choices = choose_types(listed(info), wanted, traits_of(info), recipe.wishes, has_imatrix=has_imatrix)
-    refuse_missing_importance(wanted, choices, importance)
-    tensors = _drafts(info, choices, importance, again=recipe.allow_requantize)
-    return Draft("model", f"{base}-{wanted.name}", wanted.name, _metadata(info, wanted, recipe), tensors)
+def _outputs(halves: Sequence[_Half], recipe: QuantRecipe) -> list[_Output]:
+    """Choose all types, and refuse what the user wants but no tensor can have."""
+    wishes, imatrix = recipe.wishes, recipe.imatrix
+    quantized = [half for half in halves if half.types]
+    refuse_unmatched([item for half in quantized for item in listed(half.info)], wishes.overrides)
+    importance = imatrix.for_tensors(unpadded([half.info for half in quantized])) if imatrix else {}
+    outputs = []
+    for half in halves:
+        for wanted in half.types or (None,):
+            outputs.append(_Output(half, wanted, _typed(half, wanted, recipe, importance)))  # noqa: PERF401
+    refuse_idle_wishes([choice for output in outputs for choice in output.made.choices], wishes)
+    refuse_idle_imatrix(imatrix, sum(output.made.n_importances for output in outputs))
+    return outputs
 
 
-def _projector_draft(
-    info: GGUFInfo, base: str, wanted: FileType, recipe: QuantRecipe, importance: Importance
-) -> Draft:
-    """Draft the projector by its own recipe: one type for all, the MLP padded."""
-    before = info.integer(WIDTH_KEY)
-    width = padded_width(before, wanted.base)
-    tensors = [(name, padded_shape(name, shape, width), kind) for name, shape, kind in listed(info)]
-    wishes = of_projector(recipe.wishes)
-    choices = choose_types(tensors, wanted, ModelTraits(), wishes, has_imatrix=recipe.imatrix is not None)
-    refuse_missing_importance(wanted, choices, importance)
-    metadata = {entry.key: entry for entry in _metadata(info, wanted, recipe)}
-    if width != before:
-        metadata[WIDTH_KEY] = KeyValue(WIDTH_KEY, ValueType.UINT32, width)
-        metadata.setdefault(UNPADDED_KEY, KeyValue(UNPADDED_KEY, ValueType.UINT32, before))
-    drafts = _drafts(info, choices, importance, again=recipe.allow_requantize, width=width)
-    stem = f"{_PROJECTOR_PREFIX}{base}-{wanted.name}"
-    return Draft("projector", stem, wanted.name, tuple(metadata.values()), drafts)
+def _halves(
+    model: GGUFInfo | None, projector: GGUFInfo | None, types: Sequence[FileType], own: FileType | None
+) -> list[_Half]:
+    if own is not None and (model is None or projector is None):
+        missing = "language model; --type is the projector's" if model is None else "projector"
+        raise UsageError(f"--projector-type: there is no {missing}; leave it out")
+    halves = [_Half(model, "model", types)] if model is not None else []
+    if projector is not None:
+        of_projector = types if model is None else [] if own is None else [own]
+        halves.append(_Half(projector, "projector", of_projector))
+    return halves
 
 
-def _as_it_is(info: GGUFInfo, base: str) -> Draft:
-    """Draft a copy of the projector."""
-    choices = {name: Choice(kind, "as it is", needs_imatrix=False) for name, _, kind in listed(info)}
-    kind = info.file_type or "own"
-    stem = f"{_PROJECTOR_PREFIX}{base}-{kind}"
-    return Draft("projector", stem, kind, _entries(info), _drafts(info, choices, {}, again=False))
+def _typed(half: _Half, wanted: FileType | None, recipe: QuantRecipe, importance: Importance) -> Typed:
+    """Choose the types of one file: a projector has a recipe of its own, one type for all, the MLP padded."""
+    info = half.info
+    materials = [
+        Material(item.name, item.shape, TYPES_BY_NAME[item.type_name], GGUFSource(item), Cut())
+        for item in info.tensors
+    ]
+    if wanted is None:
+        return copied(materials)
+    if half.role == "projector":
+        materials = padded(materials, padded_width(info.integer(WIDTH_KEY), wanted.base))
+        made = typed(materials, wanted, ModelTraits(), of_projector(recipe.wishes), importance)
+    else:
+        kept = recipe.keep_split
+        made = typed(materials, wanted, traits_of(info), recipe.wishes, importance, in_file_order=kept)
+    if not recipe.allow_requantize:
+        _refuse_requantizing(half.info, made)
+    return made
 
 
-def _drafts(
-    info: GGUFInfo,
-    choices: Mapping[str, Choice],
-    importance: Importance,
-    *,
-    again: bool,
-    width: int | None = None,
-) -> list[PlannedTensor]:
-    drafts, quantized = [], []
-    for tensor in info.tensors:
-        choice = choices[tensor.name]
-        shape = tensor.shape if width is None else padded_shape(tensor.name, tensor.shape, width)
-        has_blocks = tensor.type_name not in _FLOATS
-        as_is = has_blocks and choice.kind.name == tensor.type_name and shape == tensor.shape
-        if has_blocks and not as_is:
-            quantized.append(f"{tensor.name} ({tensor.type_name})")
-        drafts.append(
-            PlannedTensor(
-                name=tensor.name,
-                shape=shape,
-                kind=choice.kind,
-                source=GGUFSource(tensor, as_is),
-                cut=Cut(zero_columns=added_columns(tensor.shape, shape)),
-                why=choice.why,
-                importance=importance_of(tensor.name, shape, importance),
-            )
-        )
-    if quantized and not again:
+def _refuse_requantizing(info: GGUFInfo, made: Typed) -> None:
+    before = {item.name: item.type_name for item in info.tensors}
+    again = [
+        f"{tensor.name} ({before[tensor.name]})"
+        for tensor in made.tensors
+        if before[tensor.name] not in FLOATS and not tensor.copied
+    ]
+    if again:
         raise GGUFError(
-            f"{info.path}: is quantized already: {join_problems(quantized, 3)}; start from the original, "
+            f"{info.path}: is quantized already: {join_problems(again, 3)}; start from the original, "
             "or accept the double loss with --allow-requantize"
         )
-    return drafts
 
 
-def _metadata(info: GGUFInfo, wanted: FileType, recipe: QuantRecipe) -> tuple[KeyValue, ...]:
-    """Return the source's metadata with the keys that a quantization changes."""
-    changed = [
-        KeyValue("general.file_type", ValueType.UINT32, wanted.code),
-        KeyValue("general.quantization_version", ValueType.UINT32, QUANTIZATION_VERSION),
-    ]
-    if wanted.base.block > 1:
-        ours = f"qwen3vl-edge {version('qwen3vl-edge')}"
-        changed.append(KeyValue("general.quantized_by", ValueType.STRING, ours))
-    if recipe.imatrix is not None:
-        changed += recipe.imatrix.metadata()
-    return tuple({entry.key: entry for entry in (*_entries(info), *changed)}.values())
+def _laid_out(output: _Output, base: str, name: str | None, recipe: QuantRecipe) -> Iterator[PlannedFile]:
+    info, role, wanted = output.half.info, output.half.role, output.wanted
+    kind = wanted.name if wanted else info.file_type or "own"
+    stem = f"{PROJECTOR_PREFIX if role == 'projector' else ''}{base}-{kind}"
+    entries = changed(kept(info, name), _changes(output, recipe.imatrix))
+    draft = Draft(role, stem, kind, entries, output.made.tensors)
+    return lay_out(draft, parts=parts_of(info) if recipe.keep_split and role == "model" else None)
 
 
-def _entries(info: GGUFInfo) -> tuple[KeyValue, ...]:
-    """Return all metadata as it stands, but for that of parts."""
-    return tuple(
-        KeyValue(key, info.kinds[key], tuple(value.values()) if isinstance(value, GGUFArray) else value)
-        for key, value in info.metadata.items()
-        if not key.startswith("split.")
-    )
-
-
-def _parts(info: GGUFInfo) -> list[range]:
-    """Return which tensors stand in which file of the source."""
-    parts, start = [], 0
-    for path in info.paths:
-        count = sum(tensor.path == path for tensor in info.tensors)
-        parts.append(range(start, start + count))
-        start += count
-    return parts
-
-
-def _source(infos: Sequence[GGUFInfo]) -> Source:
-    """Name the files that the plan reads; like shards, they are identified by their headers."""
-    files = tuple(file for info in infos for file in _source_files(info))
-    return Source(str(infos[0].path.parent), files)
-
-
-def _source_files(info: GGUFInfo) -> Iterator[SourceFile]:
-    for path in info.paths:
-        start = min((tensor.offset for tensor in info.tensors if tensor.path == path), default=0)
-        yield SourceFile.of(path, start)
+def _changes(output: _Output, imatrix: Imatrix | None) -> list[KeyValue]:
+    """Return the metadata that quantizing changes."""
+    if output.wanted is None:
+        return []
+    changes = of_type(output.wanted)
+    if output.half.role == "projector":
+        info = output.half.info
+        changes += of_width(info, padded_width(info.integer(WIDTH_KEY), output.wanted.base))
+    return [*changes, *(imatrix.metadata(output.made.n_importances) if imatrix else ())]

@@ -6,17 +6,17 @@ in src/llama-quant.cpp, llama.cpp 0c1e57098. The recipes: `mixes`, odd rows: `fa
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from qwen3vl_edge.errors import GGUFError, UsageError, join_problems
+from qwen3vl_edge.errors import GGUFError
 from qwen3vl_edge.ggml_types import TYPES_BY_NAME, TensorType
 from qwen3vl_edge.quant.fallbacks import fit, misfit
 from qwen3vl_edge.quant.file_types import FileType
 from qwen3vl_edge.quant.mixes import ModelTraits, Site, rules_of
-from qwen3vl_edge.quant.overrides import TypeOverride, override_of, unmatched
+from qwen3vl_edge.quant.overrides import TypeOverride, override_of
 from qwen3vl_edge.quant.parts import Part, layer_of, part_of, reading_order, why_kept
 
-__all__ = ["Choice", "SourceTensor", "Wishes", "choose_types", "refuse_unmatched"]
+__all__ = ["Choice", "SourceTensor", "Wishes", "choose_types"]
 
 SourceTensor = tuple[str, tuple[int, ...], TensorType]
 """Name, row-major shape, and the type in the source."""
@@ -47,20 +47,25 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The type of one tensor, why it is that one, and whether it needs an importance matrix."""
+    """The type of one tensor, why it is that one, and whether it needs an importance matrix.
+
+    `wish` is the one of the user's that decided: an override, or the part that has a type of its own.
+    """
 
     kind: TensorType
     why: str
     needs_imatrix: bool
+    wish: TypeOverride | Part | None = None
 
 
-def choose_types(
+def choose_types(  # noqa: PLR0913
     tensors: Sequence[SourceTensor],
     file_type: FileType,
     traits: ModelTraits,
     wishes: Wishes | None = None,
     *,
     has_imatrix: bool,
+    in_file_order: bool = False,
 ) -> dict[str, Choice]:
     """Choose the type of every tensor of one file.
 
@@ -68,11 +73,13 @@ def choose_types(
     passes over them.
 
     Args:
-        tensors: all tensors of the file; without ``output.weight``, the embedding is tied.
+        tensors: all tensors of the file, in its order; without ``output.weight``, the embedding is tied.
         file_type: what the file shall mostly be.
         traits: of the model.
         wishes: of the user; none by default.
         has_imatrix: whether an importance matrix is given; it changes some recipes.
+        in_file_order: whether recipes count layers as the file holds them, as llama.cpp does where it keeps
+            parts, and not by their numbers.
 
     Returns:
         Name -> choice, in the order of `tensors`.
@@ -82,26 +89,9 @@ def choose_types(
         GGUFError: a tensor of a mixture of experts is in a layer that the model does not have.
     """
     chooser = _Chooser(file_type, traits, wishes or Wishes(), has_imatrix, [name for name, _, _ in tensors])
-    in_order = sorted(tensors, key=lambda tensor: reading_order(tensor[0]))
+    in_order = tensors if in_file_order else sorted(tensors, key=lambda tensor: reading_order(tensor[0]))
     choices = {tensor[0]: chooser.choose(*tensor) for tensor in in_order}
     return {name: choices[name] for name, _, _ in tensors}
-
-
-def refuse_unmatched(tensors: Sequence[SourceTensor], overrides: Sequence[TypeOverride]) -> None:
-    """Refuse overrides that are for no tensor: they hold a mistake.
-
-    Args:
-        tensors: of all files that are written with these overrides.
-        overrides: all of them.
-
-    Raises:
-        UsageError: every override that is found in no name, or only in names of tensors that are kept.
-    """
-    quantized = [name for name, shape, _ in tensors if why_kept(name, shape) is None]
-    if idle := unmatched(overrides, quantized):
-        patterns = join_problems([repr(override.pattern.pattern) for override in idle])
-        example = quantized[0] if quantized else "blk.0.attn_q.weight"
-        raise UsageError(f"{patterns}: found in no tensor that is quantized; names are like {example}")
 
 
 class _Chooser:
@@ -126,34 +116,39 @@ class _Chooser:
         """Choose the type of the next tensor."""
         if kept := why_kept(name, shape):
             return Choice(source, f"kept: {kept}", needs_imatrix=False)
-        kind, why = self._asked(name, shape) or fit(name, shape, *self._wanted(name, shape))
-        return Choice(kind, why, _needs_imatrix(name, kind, self._file_type))
+        wanted = self._asked(name, shape)
+        if wanted is None:
+            wanted = self._wanted(name, shape)
+            kind, why = fit(name, shape, wanted.kind, wanted.why)
+            wanted = replace(wanted, kind=kind, why=why)
+        return replace(wanted, needs_imatrix=_needs_imatrix(name, wanted.kind, self._file_type))
 
-    def _asked(self, name: str, shape: tuple[int, ...]) -> tuple[TensorType, str] | None:
-        """Return the type that is asked for one tensor by its part: it has no fallback."""
+    def _asked(self, name: str, shape: tuple[int, ...]) -> Choice | None:
+        """Choose the type that is asked for one tensor by its part: it has no fallback."""
         part = part_of(name)
         wishes = {Part.TOKEN_EMBD: self._wishes.embedding_type, Part.OUTPUT: self._wishes.output_type}
         kind = wishes.get(part)
         if kind is not None and not kind.fits(shape):
             raise misfit(name, shape, kind)
-        return (kind, f"as asked for {part}") if kind else None
+        return _chosen(kind, f"as asked for {part}", part) if kind else None
 
-    def _wanted(self, name: str, shape: tuple[int, ...]) -> tuple[TensorType, str]:
+    def _wanted(self, name: str, shape: tuple[int, ...]) -> Choice:
         override = override_of(name, self._wishes.overrides)
         if override:
-            return override.kind, f"override {override.pattern.pattern!r}"
+            return _chosen(override.kind, f"override {override.pattern.pattern!r}", override)
         if self._wishes.pure or self._file_type.name in _WITHOUT_RECIPE:
-            return self._file_type.base, f"all {self._file_type.base.name}"
+            return _chosen(self._file_type.base, f"all {self._file_type.base.name}")
         return self._by_recipe(self._next_site(name, shape))
 
-    def _by_recipe(self, site: Site) -> tuple[TensorType, str]:
+    def _by_recipe(self, site: Site) -> Choice:
         if site.part is Part.OUTPUT and self._wishes.output_type is not None:
-            return self._wishes.output_type, "as asked for output, which the embedding is tied to"
+            why = "as asked for output, which the embedding is tied to"
+            return _chosen(self._wishes.output_type, why, Part.OUTPUT)
         rule = next((rule for rule in self._rules if rule.applies(site)), None)
         if rule is None:
-            return self._file_type.base, "recipe"
+            return _chosen(self._file_type.base, "recipe")
         where = f" {rule.when.text}" if rule.when else ""
-        return TYPES_BY_NAME[rule.kind], f"recipe: {site.part}{where}"
+        return _chosen(TYPES_BY_NAME[rule.kind], f"recipe: {site.part}{where}")
 
     def _next_site(self, name: str, shape: tuple[int, ...]) -> Site:
         part, traits = part_of(name), self._traits
@@ -169,6 +164,11 @@ class _Chooser:
             odd_row=not self._file_type.base.fits(shape),
             stacked=len(shape) > 2 and shape[-3] > 1,
         )
+
+
+def _chosen(kind: TensorType, why: str, wish: TypeOverride | Part | None = None) -> Choice:
+    """Note a wanted type; whether it fits and needs a matrix is not looked at yet."""
+    return Choice(kind, why, needs_imatrix=False, wish=wish)
 
 
 def _layer(name: str, traits: ModelTraits) -> int:

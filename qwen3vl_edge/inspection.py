@@ -1,6 +1,6 @@
 """What a GGUF file, a bundle or a checkpoint is, as one value."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -77,7 +77,10 @@ class WeakTensor:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The whole answer; `text` or `vision` is None where the path holds only the other half."""
+    """The whole answer; `text` or `vision` is None where the path holds only the other half.
+
+    `manifest` is the one that speaks of the path, if any.
+    """
 
     path: str
     kind: Kind
@@ -126,7 +129,7 @@ def kind_of(path: Path) -> Kind:
 def _inspect_file(path: Path) -> Inspection:
     info = GGUFInfo.read(path)
     name = info.metadata.get("general.name")
-    summary = _summary(info)
+    summary, manifest = _summary(info), Manifest.read_beside(path)
     return Inspection(
         path=str(path),
         kind="gguf",
@@ -138,7 +141,8 @@ def _inspect_file(path: Path) -> Inspection:
         files=(summary,),
         text=text_of_gguf(info),
         vision=vision_of_gguf(info),
-        manifest=None,
+        manifest=manifest.to_dict() if manifest else None,
+        weakest=tuple(_weakest(manifest, {part.name for part in info.paths})) if manifest else (),
     )
 
 
@@ -229,9 +233,14 @@ def _sum(uses: list[TypeUse]) -> tuple[TypeUse, ...]:
     return tuple(sorted(totals, key=lambda use: (-use.size_bytes, use.name)))
 
 
-def _weakest(manifest: Manifest) -> Iterator[WeakTensor]:
-    """Give the tensors of each file that lost most, but none that lost less than a part in a thousand."""
+def _weakest(manifest: Manifest, names: Collection[str] | None = None) -> Iterator[WeakTensor]:
+    """Give the tensors of each file, or of those of these names, that lost most.
+
+    None of them lost less than a part in a thousand.
+    """
     for file in manifest.files:
+        if names is not None and file.name not in names:
+            continue
         worst = sorted(file.tensors, key=lambda note: -note.error)[:_N_WEAKEST]
         for note in worst:
             if note.error >= _LEAST_ERROR:

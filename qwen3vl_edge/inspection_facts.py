@@ -18,6 +18,8 @@ __all__ = [
 ]
 
 _TEXT_ARCHITECTURES = ("qwen3vl", "qwen3vlmoe")
+_WIDTH = "clip.vision.feed_forward_length"
+_UNPADDED_WIDTH = "qwen3vl_edge.vision.unpadded_feed_forward_length"  # of a projector whose MLP ends in zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,10 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class VisionFacts:
-    """The vision encoder and projector, and how large pictures and clips may be."""
+    """The vision encoder and projector, and how large pictures and clips may be.
+
+    `ffn` is the model's own width, `ffn_padded` that of a file which makes it up with zeros.
+    """
 
     n_layers: int
     hidden: int
@@ -71,6 +76,7 @@ class VisionFacts:
     deepstack_layers: tuple[int, ...]
     image: ImageFacts
     video: VideoLimits
+    ffn_padded: int | None = None
 
 
 def text_of_config(config: ModelConfig) -> TextFacts:
@@ -144,10 +150,11 @@ def vision_of_gguf(info: GGUFInfo) -> VisionFacts | None:
     taps = info.array("clip.vision.is_deepstack_layers")
     patch, merge = info.integer("clip.vision.patch_size"), info.integer("clip.vision.spatial_merge_size")
     image, video = _limits_of_gguf(info, patch * merge)
+    is_padded = _UNPADDED_WIDTH in info.metadata
     return VisionFacts(
         n_layers=info.integer("clip.vision.block_count"),
         hidden=info.integer("clip.vision.embedding_length"),
-        ffn=info.integer("clip.vision.feed_forward_length"),
+        ffn=info.integer(_UNPADDED_WIDTH if is_padded else _WIDTH),
         n_heads=info.integer("clip.vision.attention.head_count"),
         projection_dim=info.integer("clip.vision.projection_dim"),
         patch_size_px=patch,
@@ -155,6 +162,7 @@ def vision_of_gguf(info: GGUFInfo) -> VisionFacts | None:
         deepstack_layers=tuple(i for i, tapped in enumerate(taps) if tapped),
         image=ImageFacts.of(image),
         video=video,
+        ffn_padded=info.integer(_WIDTH) if is_padded else None,
     )
 
 

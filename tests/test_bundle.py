@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from qwen3vl_edge.bundle import Bundle, find_bundle, named_bundles
 from qwen3vl_edge.converters import convert
 from qwen3vl_edge.errors import GGUFError, UsageError
-from qwen3vl_edge.manifest import MANIFEST_NAME, Manifest
+from qwen3vl_edge.manifest import MANIFEST_NAME, Manifest, RecipeNote
 from tests.tiny_checkpoint import TinyShape, write_tiny_checkpoint
 
 
@@ -160,6 +161,37 @@ def test_manifest_survives_a_round_trip(folder: Path, tmp_path: Path) -> None:
     assert Manifest.read(tmp_path) == manifest
     assert json.loads((tmp_path / MANIFEST_NAME).read_text()) == json.loads(json.dumps(manifest.to_dict()))
     assert manifest.projector.type == "F16"
+
+
+def test_manifests_of_older_versions_are_read(folder: Path) -> None:
+    """They have no recipe, and call the hash of a header that of the file."""
+    now, path = Manifest.read(folder), folder / MANIFEST_NAME
+    value = json.loads(path.read_text())
+    del value["recipe"]
+    for file in value["source"]["files"]:
+        file["sha256"] = file["sha256"] or file["header_sha256"]
+        del file["header_sha256"]
+    path.write_text(json.dumps(value))
+    assert Manifest.read(folder) == replace(now, recipe=None)
+    assert {file.name for file in now.source.files if file.header_sha256} == {"model.safetensors"}
+
+
+def test_what_was_asked_for_is_told_and_read_back(folder: Path) -> None:
+    assert Manifest.read(folder).recipe == RecipeNote(("BF16",), "F16")
+    path = folder / MANIFEST_NAME
+    value = json.loads(path.read_text())
+    value["recipe"] |= {"types": ["F32", 3], "pure": 1, "overrides": [{"pattern": "a"}]}
+    value["recipe"]["imatrix"] = {"name": "../m.gguf", "sha256": "x"}
+    path.write_text(json.dumps(value))
+    with pytest.raises(GGUFError) as caught:
+        Manifest.read(folder)
+    for part in (
+        "types is no list of names",
+        "pure is 1, true or false is expected",
+        "overrides[0]: type is missing",
+        "imatrix: name is '../m.gguf', a file name without folders",
+    ):
+        assert part in str(caught.value)
 
 
 def test_faulty_manifests_name_every_fault(folder: Path) -> None:

@@ -1,21 +1,30 @@
 """Runs a plan: checks the machine, writes all files, publishes them with a manifest."""
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from qwen3vl_edge.errors import EdgeError, GGUFError, UsageError
-from qwen3vl_edge.manifest import MANIFEST_NAME, BundleFile, Manifest, TensorNote, current_versions
+from qwen3vl_edge.errors import EdgeError, UsageError
+from qwen3vl_edge.manifest import (
+    MANIFEST_NAME,
+    BundleFile,
+    Manifest,
+    TensorNote,
+    current_versions,
+    half_manifest_name,
+)
 from qwen3vl_edge.progress import SILENT, Progress
 from qwen3vl_edge.runtime.threads import default_threads
 from qwen3vl_edge.writing.encoder import Encoder
 from qwen3vl_edge.writing.needs import find_needs
 from qwen3vl_edge.writing.planned import PlannedTensor, WritePlan
 from qwen3vl_edge.writing.publish import publish, temporary_path
-from qwen3vl_edge.writing.write import Written, write_files
+from qwen3vl_edge.writing.sinks import Written
+from qwen3vl_edge.writing.targets import Targets, refuse_overwriting
+from qwen3vl_edge.writing.write import write_files
 
-__all__ = ["refuse_overwriting", "write_bundle"]
+__all__ = ["write_bundle"]
 
 
 def write_bundle(  # noqa: PLR0913
@@ -33,7 +42,7 @@ def write_bundle(  # noqa: PLR0913
         plan: The files.
         out_dir: Where they and the manifest go.
         encoder: Makes the bytes of the tensors.
-        overwrite: Replace files of the same names.
+        overwrite: Replace files of the same names; nothing of the old ones is lost before all is written.
         n_threads: None takes the cores that this process may use.
         progress: Told the bytes written.
 
@@ -45,62 +54,30 @@ def write_bundle(  # noqa: PLR0913
     if not plan.has_weights:
         raise UsageError(f"{plan.source.location}: has no weights (*.safetensors), nothing can be converted")
     n_threads = n_threads or default_threads()
-    paths, manifest_path = _targets(plan, out_dir)
+    targets = Targets.of(plan, out_dir)
     refuse_overwriting(plan, out_dir, overwrite=overwrite)
     made = _make_folder(out_dir)
     try:
-        with publish(paths, manifest_path):
+        with publish(targets.files, targets.manifests, targets.stale):
             refuse_overwriting(plan, out_dir, overwrite=overwrite)  # another run may have ended meanwhile
             problem = find_needs(plan, out_dir, n_threads).problem
             if problem:
                 raise EdgeError(problem)
             with progress.task("writing", plan.n_bytes, "bytes") as task:
-                temporaries = [temporary_path(path) for path in paths]
+                temporaries = [temporary_path(path) for path in targets.files]
                 written = write_files(plan.files, temporaries, encoder, n_threads, task)
             manifest = _manifest(plan, written, encoder)
-            if manifest_path:
-                manifest.write(temporary_path(manifest_path))
-            replaced = _files_of(manifest_path) if manifest_path else []
-        for path in replaced:  # of the bundle that was there
-            if path not in paths:
-                path.unlink(missing_ok=True)
+            _write_manifests(manifest, targets)
     except OSError as failure:
         where = failure.filename or out_dir
         raise EdgeError(
-            f"{where}: cannot be written ({failure.strerror}); nothing was left behind"
+            f"{where}: cannot be written ({failure.strerror}); all is as it was before"
         ) from failure
     finally:
         for folder in made:  # those that stayed empty
             with suppress(OSError):
                 folder.rmdir()
     return manifest
-
-
-def refuse_overwriting(plan: WritePlan, out_dir: Path, *, overwrite: bool) -> None:
-    """Refuse files that are in the way.
-
-    Raises:
-        UsageError: naming them, or saying that `out_dir` is a file or cannot be written.
-    """
-    if out_dir.exists() and not out_dir.is_dir():
-        raise UsageError(f"{out_dir}: is a file, a folder is expected")
-    there = next(folder for folder in (out_dir.absolute(), *out_dir.absolute().parents) if folder.is_dir())
-    if not os.access(there, os.W_OK):
-        raise UsageError(f"{there}: cannot be written to; choose another folder with -o")
-    if any(path.parent.resolve() == out_dir.resolve() for path in plan.inputs):
-        raise UsageError(f"{out_dir}: is where the source lies; choose another folder with -o")
-    paths, manifest_path = _targets(plan, out_dir)
-    existing = [path.name for path in (*paths, manifest_path) if path is not None and path.exists()]
-    if existing and not overwrite:
-        raise UsageError(
-            f"{out_dir}: already holds {', '.join(existing[:9])}; choose another folder or overwrite"
-        )
-
-
-def _targets(plan: WritePlan, out_dir: Path) -> tuple[list[Path], Path | None]:
-    """Return the paths of the files and of the manifest, which half a bundle does not have."""
-    is_pair = {file.role for file in plan.files} == {"model", "projector"}
-    return [out_dir / file.name for file in plan.files], out_dir / MANIFEST_NAME if is_pair else None
 
 
 def _make_folder(folder: Path) -> list[Path]:
@@ -113,12 +90,13 @@ def _make_folder(folder: Path) -> list[Path]:
     return made
 
 
-def _files_of(manifest_path: Path) -> list[Path]:
-    """Return the files of the bundle that a manifest describes; none if it cannot be read."""
-    try:
-        return [manifest_path.with_name(file.name) for file in Manifest.read(manifest_path.parent).files]
-    except GGUFError:
-        return []
+def _write_manifests(manifest: Manifest, targets: Targets) -> None:
+    """Write the manifest of a bundle, or one for each language model or projector alone."""
+    for path in targets.manifests:
+        files = [
+            file for file in manifest.files if path.name in (MANIFEST_NAME, half_manifest_name(file.name))
+        ]
+        replace(manifest, files=tuple(files)).write(temporary_path(path))
 
 
 def _manifest(plan: WritePlan, written: Sequence[Written], encoder: Encoder) -> Manifest:
@@ -136,7 +114,7 @@ def _manifest(plan: WritePlan, written: Sequence[Written], encoder: Encoder) -> 
         )
         for item in written
     )
-    return Manifest(plan.name, plan.source, files, current_versions())
+    return Manifest(plan.name, plan.source, files, current_versions(), recipe=plan.recipe)
 
 
 def _note(tensor: PlannedTensor, encoder: Encoder) -> TensorNote:

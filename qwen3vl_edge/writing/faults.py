@@ -9,21 +9,10 @@ from numpy.typing import NDArray
 from qwen3vl_edge.checkpoint import Stored, to_float32
 from qwen3vl_edge.errors import CheckpointError, join_problems
 from qwen3vl_edge.ggml_types import TensorType
+from qwen3vl_edge.writing.overflows import overflow_of
 from qwen3vl_edge.writing.source import Source
 
 __all__ = ["Faults", "largest_magnitude"]
-
-# Magnitudes from which a type overflows: those that round to infinity. Blocks share scales in F16, the
-# largest that they can give is 65504 · 127 · 32 (Q6_K); searches among larger values abort the process.
-_OVERFLOWS = {
-    "F32": np.inf,
-    "MXFP4": np.inf,
-    "BF16": 3.39617752923046e38,
-    "F16": 65520.0,
-    "Q8_0": 127 * 65520.0,
-}
-_OVERFLOWS_IN_BLOCKS = 1e9
-_FLOATS = ("F32", "F16", "BF16")
 
 
 class Faults:
@@ -38,14 +27,12 @@ class Faults:
         self._too_large: dict[tuple[str, str], float] = {}
 
     def passes(self, source: Source, first_row: int, stored: Stored, kinds: Sequence[TensorType]) -> bool:
-        """Look at rows of `source` from `first_row` on; whether they may be written as `kinds`."""
-        if source.dtype not in _FLOATS:  # blocks that are copied
-            return not self._found()
+        """Look at values of `source` from row `first_row` on; whether they may be written as `kinds`."""
         largest = largest_magnitude(stored, source.dtype)
         if not np.isfinite(largest):
             self._note_not_finite(source, first_row, to_float32(stored, source.dtype))
         for kind in {kind.name for kind in kinds}:
-            if np.isfinite(largest) and largest >= _OVERFLOWS.get(kind, _OVERFLOWS_IN_BLOCKS):
+            if np.isfinite(largest) and largest >= overflow_of(kind):
                 key = source.name_of(first_row), kind
                 with self._lock:
                     self._too_large[key] = max(self._too_large.get(key, 0.0), largest)
@@ -62,7 +49,7 @@ class Faults:
             for name, (n_nan, n_infinite) in sorted(self._not_finite.items())
         ]
         if problems:
-            problems[-1] += "; the checkpoint is damaged, fetch or save it again"
+            problems[-1] += "; the source is damaged, fetch or make it again"
         problems += [
             f"{name!r:.120} holds {largest:.3g}, more than {kind} can; choose bf16 or f32"
             for (name, kind), largest in sorted(self._too_large.items())

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3vl_edge.ggml_types import TensorType
-from qwen3vl_edge.manifest import Role
+from qwen3vl_edge.manifest import RecipeNote, Role
 from qwen3vl_edge.manifest import Source as ManifestSource
 from qwen3vl_edge.split_names import part_name
 from qwen3vl_edge.writing.gguf_header import KeyValue, TensorEntry, encode_header, padding
@@ -25,8 +25,8 @@ class PlannedTensor:
 
     Where `shape` has more rows than the source, the last ones are zero. `why` says how the type was
     chosen, in a few words. `importance` is (experts, row length) float32, how much an error in each
-    column matters, with one expert where the tensor has none. `offset` is in bytes from the start of
-    its file, known once that is laid out.
+    column matters, with one expert where the tensor has none. A `copied` one takes the bytes of the
+    source as they are stored. `offset` is in bytes from the start of its file, known once that is laid out.
     """
 
     name: str
@@ -36,6 +36,7 @@ class PlannedTensor:
     cut: Cut
     why: str = ""
     importance: NDArray[np.float32] | None = None
+    copied: bool = False
     offset: int = 0
 
     @property
@@ -46,7 +47,7 @@ class PlannedTensor:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One model before it is laid out; `stem` and `type` are of its name."""
+    """One model before it is laid out; `stem` (see `names.safe_name`) and `type` are of its name."""
 
     role: Role
     stem: str
@@ -88,7 +89,7 @@ class WritePlan:
     """The files of a bundle, all parts of all language models first.
 
     A plan whose `source` has no weights to read can be looked at, not run. `inputs` are the files that must
-    not be written over.
+    not be written over. `recipe` is what the user asked for.
     """
 
     name: str
@@ -96,6 +97,7 @@ class WritePlan:
     files: tuple[PlannedFile, ...]
     has_weights: bool = True
     inputs: tuple[Path, ...] = ()
+    recipe: RecipeNote | None = None
 
     @property
     def n_bytes(self) -> int:

@@ -1,10 +1,10 @@
-"""All files of a bundle appear at once, under a lock of their folder, or none does."""
+"""All files of a bundle appear at once, under a lock of their folder, or all is as it was."""
 
 import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from qwen3vl_edge.errors import EdgeError
@@ -14,7 +14,8 @@ if sys.platform != "win32":
 
 __all__ = ["publish", "temporary_path"]
 
-_TEMPORARY = re.compile(r"\.(.+\.gguf|manifest\.json)\.part")
+_TEMPORARY = re.compile(r"\.(.+\.gguf|(.+\.)?manifest\.json)\.part")
+_ASIDE = re.compile(r"\.(?P<name>.+\.gguf|(.+\.)?manifest\.json)\.old")
 
 
 def temporary_path(path: Path) -> Path:
@@ -23,36 +24,78 @@ def temporary_path(path: Path) -> Path:
 
 
 @contextmanager
-def publish(paths: Sequence[Path], manifest: Path | None = None) -> Iterator[None]:
-    """Run the writing of `paths`, all in one folder: on success rename all, on failure leave nothing behind.
+def publish(
+    paths: Sequence[Path], manifests: Sequence[Path] = (), stale: Sequence[Path] = ()
+) -> Iterator[None]:
+    """Run the writing of `paths` and `manifests`, all in one folder, under their temporary names.
 
-    What a killed run left there is removed first. The `manifest` disappears before the first file is
-    replaced and comes back last, so that a folder that has one is complete.
+    On success all take the places of what was there, and what is `stale` disappears; on failure, at any
+    moment, all is as it was. What a killed run left there is put right first. Manifests disappear before the
+    first file is replaced and come back last, so that a folder that has one is complete.
 
     Raises:
         EdgeError: another conversion is writing to the folder.
         OSError: a file cannot be renamed.
     """
-    folder = paths[0].parent
+    folder, new, old = paths[0].parent, [*paths, *manifests], [*manifests, *stale, *paths]
     with _locked(folder) as alone:
         if alone:
-            for path in folder.iterdir():
-                if _TEMPORARY.fullmatch(path.name) and path.is_file():
-                    path.unlink()
-        every = [*paths, *([] if manifest is None else [manifest])]
-        begun = [temporary_path(path) for path in every]
+            _put_right(folder)
         try:
             yield
-            if manifest is not None:
-                manifest.unlink(missing_ok=True)
-            for path in every:
-                temporary_path(path).replace(path)
-                begun.append(path)
+            _exchange(new, old)
             _sync_folder(folder)
         except BaseException:  # KeyboardInterrupt too; it goes on after the cleaning
-            for path in begun:
-                path.unlink(missing_ok=True)
+            if not any(
+                os.path.lexists(_aside(path)) for path in old
+            ):  # else the next run has to put it right
+                for path in new:
+                    temporary_path(path).unlink(missing_ok=True)
             raise
+
+
+def _exchange(new: Sequence[Path], old: Sequence[Path]) -> None:
+    """Move what is there aside, give the new files their names, and only then remove the old ones."""
+    try:
+        for path in old:
+            if os.path.lexists(path):
+                path.replace(_aside(path))
+        for path in new:
+            temporary_path(path).replace(path)
+    except BaseException:  # KeyboardInterrupt too; it goes on after this
+        for path in new:
+            if not temporary_path(path).exists():
+                path.unlink(missing_ok=True)
+        for path in old:
+            if os.path.lexists(_aside(path)):
+                _aside(path).replace(path)
+        raise
+    for path in old:
+        with suppress(OSError):  # all is done; the next run tries again
+            _aside(path).unlink(missing_ok=True)
+
+
+def _put_right(folder: Path) -> None:
+    """Remove what a killed run left; if that was in the middle of the exchange, undo it.
+
+    It was as long as a temporary file is there: the last step but that of removing the old files is to give
+    the last new one its name.
+    """
+    inside = [path for path in folder.iterdir() if path.is_file()]
+    half_done = [path for path in inside if _TEMPORARY.fullmatch(path.name)]
+    for path in inside:
+        if found := _ASIDE.fullmatch(path.name):
+            place = path.with_name(found["name"])
+            if half_done or not os.path.lexists(place):
+                path.replace(place)
+            else:
+                path.unlink()
+    for path in half_done:
+        path.unlink()
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
 
 
 @contextmanager

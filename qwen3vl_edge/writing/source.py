@@ -19,7 +19,7 @@ class Source(Protocol):
 
     @property
     def dtype(self) -> str:
-        """F32, F16 or BF16: what `read` gives."""
+        """F32, F16 or BF16: of the values that `decode` gives."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -33,7 +33,10 @@ class Source(Protocol):
         """Cut the first dimension into ranges of about `limit_bytes` as stored, or of one row."""
 
     def read(self, start: int, stop: int) -> Stored:
-        """Read rows `start` to `stop` of the first dimension, shaped, in `dtype`."""
+        """Read rows `start` to `stop` of the first dimension as they are stored."""
+
+    def decode(self, stored: Stored) -> Stored:
+        """Return the values of what `read` gave, shaped, in `dtype`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,21 +9,20 @@ from functools import partial
 from itertools import groupby
 from math import prod
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
-from qwen3vl_edge.errors import EdgeError, join_problems
+from qwen3vl_edge.checkpoint import Stored
 from qwen3vl_edge.progress import Task
 from qwen3vl_edge.writing.encoder import Encoder
 from qwen3vl_edge.writing.faults import Faults
 from qwen3vl_edge.writing.gguf_header import padding
-from qwen3vl_edge.writing.hashed_file import HashedFile
 from qwen3vl_edge.writing.in_order import Job, in_order
 from qwen3vl_edge.writing.planned import PlannedFile, PlannedTensor
+from qwen3vl_edge.writing.sinks import Piece, Sinks, Written
 from qwen3vl_edge.writing.source import Source
 
-__all__ = ["Written", "peak_bytes", "write_files"]
+__all__ = ["peak_bytes", "write_files"]
 
 # Small enough to stay in a processor's cache between two steps, large enough for a disk.
 _BLOCK_BYTES = 4 << 20
@@ -34,29 +33,11 @@ _VOCABULARY_FACTOR = 16  # tokens and merges as objects, against their bytes in 
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A file that is complete on the disk."""
-
-    planned: PlannedFile
-    size_bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Output:
     """A tensor of the file of this number."""
 
     file: int
     tensor: PlannedTensor
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Bytes for `position` of the file of this number."""
-
-    file: int
-    position: int
-    data: memoryview
 
 
 def write_files(
@@ -70,54 +51,14 @@ def write_files(
         OSError: the disk is full or a path cannot be written.
     """
     faults = Faults()
-    with _Sinks(files, paths) as sinks:
+    with Sinks(files, paths, task) as sinks:
+        sinks.write_those_without_tensors()
         jobs = _jobs(files, encoder, faults)
         for pieces in in_order(jobs, n_threads, _BUDGET_BYTES_PER_THREAD * n_threads):
             for piece in pieces:
-                sinks.write(piece, task)
+                sinks.write(piece)
         faults.raise_if_any()
         return sinks.written()
-
-
-class _Sinks:
-    """The files being written: each is opened for its first piece and closed after its last."""
-
-    def __init__(self, files: Sequence[PlannedFile], paths: Sequence[Path]) -> None:
-        self._files, self._paths = files, paths
-        self._open: dict[int, HashedFile] = {}
-        self._written: dict[int, Written] = {}
-
-    def write(self, piece: _Piece, task: Task) -> None:
-        """Write a piece, and what comes before the first or after the last one of its file."""
-        planned = self._files[piece.file]
-        sink = self._open.get(piece.file)
-        if sink is None:
-            sink = self._open[piece.file] = HashedFile(self._paths[piece.file])
-            sink.write(0, memoryview(planned.header))
-            task.advance(len(planned.header))
-        sink.write(piece.position, piece.data)
-        task.advance(len(piece.data))
-        if sink.n_hashed == planned.n_bytes:
-            self._written[piece.file] = Written(planned, *sink.finish())
-            self._open.pop(piece.file).close()
-
-    def written(self) -> list[Written]:
-        """Return all files, complete.
-
-        Raises:
-            EdgeError: fewer bytes came out of a tensor than were planned.
-        """
-        missing = [file.name for i, file in enumerate(self._files) if i not in self._written]
-        if missing:
-            raise EdgeError(f"{join_problems(missing)}: not all planned bytes came out")
-        return [self._written[i] for i in range(len(self._files))]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for sink in self._open.values():
-            sink.close()
 
 
 def peak_bytes(files: Sequence[PlannedFile], n_threads: int) -> int:
@@ -128,7 +69,7 @@ def peak_bytes(files: Sequence[PlannedFile], n_threads: int) -> int:
     return _BASE_BYTES + vocabulary + at_once
 
 
-def _jobs(files: Sequence[PlannedFile], encoder: Encoder, faults: Faults) -> Iterator[Job[list[_Piece]]]:
+def _jobs(files: Sequence[PlannedFile], encoder: Encoder, faults: Faults) -> Iterator[Job[list[Piece]]]:
     for source, outputs, rows in _blocks(files):
         yield Job(partial(_convert, source, outputs, rows, encoder, faults), _cost(source, outputs, rows))
 
@@ -146,32 +87,46 @@ def _blocks(files: Sequence[PlannedFile]) -> Iterator[tuple[Source, list[_Output
 
 def _convert(
     source: Source, outputs: Sequence[_Output], rows: tuple[int, int], encoder: Encoder, faults: Faults
-) -> list[_Piece]:
+) -> list[Piece]:
     """Read a block and give it to each tensor that is made of it; the last of a tensor brings the padding."""
     stored = source.read(*rows)
-    if not faults.passes(source, rows[0], stored, [output.tensor.kind for output in outputs]):
-        return []
-    pieces = []
-    by_name = sorted(outputs, key=lambda output: output.tensor.name)  # one tensor in several files
-    for _, same in groupby(by_name, key=lambda output: output.tensor.name):
+    copies = [output for output in outputs if output.tensor.copied]
+    whole = stored.reshape(-1).view(np.uint8).data
+    pieces = [piece for output in copies for piece in _placed(output, rows[0], whole)]
+    encoded = [output for output in outputs if not output.tensor.copied]
+    if encoded:
+        values = source.decode(stored)
+        if faults.passes(source, rows[0], values, [output.tensor.kind for output in encoded]):
+            pieces += _encoded(source, values, encoded, rows, encoder)
+    return pieces
+
+
+def _encoded(
+    source: Source, values: Stored, outputs: Sequence[_Output], rows: tuple[int, int], encoder: Encoder
+) -> Iterator[Piece]:
+    """Cut and encode a block of values; tensors that are cut alike, which several files have, together."""
+
+    def cut(output: _Output) -> tuple[str, tuple[int, ...]]:
+        return output.tensor.name, output.tensor.shape
+
+    for _, same in groupby(sorted(outputs, key=cut), key=cut):
         wanted = list(same)
-        part = wanted[0].tensor.cut.of(stored)
+        part = wanted[0].tensor.cut.of(values)
         if rows[1] == source.shape[0]:
             n_missing = wanted[0].tensor.shape[0] - source.shape[0]
             part = np.pad(part, [(0, n_missing)] + [(0, 0)] * (part.ndim - 1)) if n_missing else part
         drafts = [output.tensor for output in wanted]
         for output, data in zip(wanted, encoder.encode(part, source.dtype, drafts, rows[0]), strict=True):
-            pieces += _placed(output, rows[0], data)
-    return pieces
+            yield from _placed(output, rows[0], data)
 
 
-def _placed(output: _Output, first_row: int, data: memoryview) -> list[_Piece]:
+def _placed(output: _Output, first_row: int, data: memoryview) -> list[Piece]:
     tensor, start = output.tensor, output.tensor.offset
     position = start + first_row * (tensor.nbytes // tensor.shape[0])
-    pieces = [_Piece(output.file, position, data)]
+    pieces = [Piece(output.file, position, data)]
     end = start + tensor.nbytes
     if position + len(data) == end and padding(end):
-        pieces.append(_Piece(output.file, end, memoryview(bytes(padding(end)))))
+        pieces.append(Piece(output.file, end, memoryview(bytes(padding(end)))))
     return pieces
 
 
@@ -179,6 +134,6 @@ def _cost(source: Source, outputs: Sequence[_Output], rows: tuple[int, int]) -> 
     """Estimate the memory of converting a block: as stored, as float32 and at work, as written."""
     n_values = prod(source.shape) // source.shape[0] * (rows[1] - rows[0])
     stored = source.nbytes // source.shape[0] * (rows[1] - rows[0])
-    plain = all(output.tensor.kind.name == source.dtype for output in outputs)
+    plain = all(output.tensor.copied or output.tensor.kind.name == source.dtype for output in outputs)
     written = sum(output.tensor.nbytes * (rows[1] - rows[0]) // source.shape[0] for output in outputs)
     return stored + written + (0 if plain else n_values * _WORK_BYTES_PER_VALUE)

@@ -11,13 +11,13 @@ import pytest
 from qwen3vl_edge.bundle import find_bundle, find_bundles
 from qwen3vl_edge.checkpoint import Checkpoint, TensorRef
 from qwen3vl_edge.converters import Recipe, convert, plan_conversion
-from qwen3vl_edge.converters.plan import safe_name
 from qwen3vl_edge.errors import CheckpointError, EdgeError, GGUFError, UsageError
 from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.manifest import MANIFEST_NAME, Manifest
 from qwen3vl_edge.quant.encode import QuantEncoder
 from qwen3vl_edge.quant.run import run_plan
 from qwen3vl_edge.writing import find_needs, write
+from qwen3vl_edge.writing.names import safe_name
 from qwen3vl_edge.writing.publish import publish
 from tests.converters.listing import read_listing
 from tests.converters.spoil import rename_tensors
@@ -173,8 +173,9 @@ def test_wrong_calls(checkpoint: Path, tmp_path: Path) -> None:
         convert(checkpoint, out, projector_type="Q9")
     with pytest.raises(UsageError, match="not a checkpoint folder; looked for"):
         convert(tmp_path, out)
-    with pytest.raises(UsageError, match="cannot be made into a file name"):
-        convert(checkpoint, out, name="///")
+    for name in ("///", ""):
+        with pytest.raises(UsageError, match="cannot be made into a file name"):
+            convert(checkpoint, out, name=name)
     (tmp_path / "file").write_text("x")
     with pytest.raises(UsageError, match="is a file"):
         convert(checkpoint, tmp_path / "file")
@@ -423,13 +424,89 @@ def test_what_a_killed_conversion_left_is_removed(checkpoint: Path, tmp_path: Pa
     assert {path.name for path in out.glob("*part*")} == mine | {".folder.gguf.part"}
 
 
-def test_the_bundle_that_was_there_goes_with_all_its_files(checkpoint: Path, tmp_path: Path) -> None:
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_bundle_is_replaced_whole_or_not_at_all(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run_plan(plan_conversion(checkpoint, Recipe(split_max_bytes=700_000)), out)
+    convert(checkpoint, out, type="q8_0")
+    before = contents(out)
+    with pytest.raises(UsageError, match=r"also has Tiny-Qwen3-VL-Q8_0\.gguf, which this run does not write"):
+        convert(checkpoint, out, overwrite=True)
+    assert contents(out) == before
     (out / "notes.txt").write_text("the user's")
-    convert(checkpoint, out, type="q8_0", projector_type="bf16", overwrite=True)
+    run_plan(plan_conversion(checkpoint, Recipe(("q8_0", "bf16"))), out, overwrite=True)
     names = {file.name for file in Manifest.read(out).files}
-    assert {path.name for path in out.iterdir()} == names | {MANIFEST_NAME, "notes.txt"}
+    assert contents(out).keys() == names | {MANIFEST_NAME, "notes.txt"}
+    assert "Tiny-Qwen3-VL-BF16.gguf" in names
+    (out / "Tiny-Qwen3-VL-Q8_0.gguf").unlink()
+    (out / "Tiny-Qwen3-VL-BF16.gguf").unlink()
+    convert(checkpoint, out, type="F16", overwrite=True)  # what is gone cannot be lost
+
+
+@pytest.mark.parametrize("odd", ["mmproj-Tiny-Qwen3-VL-F16.gguf", MANIFEST_NAME, "Tiny-Qwen3-VL-BF16.gguf"])
+def test_what_is_no_file_is_not_replaced(checkpoint: Path, tmp_path: Path, odd: str) -> None:
+    out = tmp_path / "out"
+    convert(checkpoint, out)
+    (out / odd).unlink()
+    (out / odd).mkdir()
+    before = contents(out)
+    with pytest.raises(UsageError, match=f"{odd}: no regular file; move it away"):
+        convert(checkpoint, out, overwrite=True)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("failing", range(6))
+def test_a_failed_renaming_puts_the_old_files_back(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """Three files are moved aside and three put in their places: any of these steps may fail."""
+    out = tmp_path / "out"
+    convert(checkpoint, out)
+    (checkpoint / "generation_config.json").write_text('{"temperature": 0.25}')  # the new one differs
+    before, original, n_calls = contents(out), Path.replace, 0
+
+    def refuse(self: Path, target: Path) -> Path:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == failing + 1:
+            raise PermissionError(13, "Permission denied", str(target))
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(EdgeError, match="Permission denied"):
+        convert(checkpoint, out, overwrite=True)
+    assert contents(out) == before
+    convert(checkpoint, out, overwrite=True)
+    assert contents(out).keys() == before.keys()
+    assert contents(out)["Tiny-Qwen3-VL-BF16.gguf"] != before["Tiny-Qwen3-VL-BF16.gguf"]
+
+
+def test_an_exchange_that_was_killed_is_undone_or_finished(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    convert(checkpoint, out)
+    whole = contents(out)
+    model = out / "Tiny-Qwen3-VL-BF16.gguf"
+    for half_done in (True, False):
+        (out / f".{model.name}.old").write_bytes(b"old")
+        if half_done:
+            (out / f".{MANIFEST_NAME}.part").write_bytes(b"new")
+        with publish([out / "x"]):
+            assert model.read_bytes() == (b"old" if half_done else whole[model.name])
+            assert {path.name for path in out.iterdir()} == whole.keys()
+            (out / ".x.part").write_bytes(b"")
+        (out / "x").unlink()
+        model.write_bytes(whole[model.name])
+
+
+def test_a_checkpoint_s_folder_takes_no_bundle(checkpoint: Path, tmp_path: Path) -> None:
+    before = contents(checkpoint)
+    (tmp_path / "link").symlink_to(checkpoint)
+    for out in (checkpoint, tmp_path / "link", checkpoint / ".." / checkpoint.name):
+        with pytest.raises(UsageError, match="is where the source lies"):
+            convert(checkpoint, out)
+    assert contents(checkpoint) == before
 
 
 def test_more_parts_than_files_may_be_open(checkpoint: Path, tmp_path: Path) -> None:
@@ -458,7 +535,10 @@ def test_only_what_is_read_identifies_the_source(checkpoint: Path, tmp_path: Pat
     assert not files.keys() & {"training-log.txt", MANIFEST_NAME}
     shard = checkpoint / "model.safetensors"
     header = 8 + int.from_bytes(shard.read_bytes()[:8], "little")
-    assert files[shard.name].sha256 == hashlib.sha256(shard.read_bytes()[:header]).hexdigest()
+    assert files[shard.name].sha256 is None
+    assert files[shard.name].header_sha256 == hashlib.sha256(shard.read_bytes()[:header]).hexdigest()
+    config = checkpoint / "config.json"
+    assert files[config.name].sha256 == hashlib.sha256(config.read_bytes()).hexdigest()
 
 
 def test_what_a_plan_needs(checkpoint: Path, tmp_path: Path) -> None:

@@ -27,12 +27,17 @@ def run_oracle(
     file_type: FileType | int,
     wishes: Wishes,
     imatrix: Mapping[str, NDArray[np.float32]] | None,
+    *,
+    keep_split: bool = False,
 ) -> Quantized | None:
-    """Quantize `source` with llama_model_quantize; None if it refuses. `file_type` may be a code."""
+    """Quantize `source` with llama_model_quantize; None if it refuses. `file_type` may be a code.
+
+    With `keep_split`, `target` is what the names of the parts begin with.
+    """
     llama = library().llama
     params = llama.llama_model_quantize_default_params()
     params.ftype = file_type if isinstance(file_type, int) else file_type.code
-    params.nthread, params.pure = 2, wishes.pure
+    params.nthread, params.pure, params.keep_split = 2, wishes.pure, keep_split
     params.output_tensor_type = wishes.output_type.id if wishes.output_type else _NOT_GIVEN
     params.token_embedding_type = wishes.embedding_type.id if wishes.embedding_type else _NOT_GIVEN
     # ctypes keeps what the fields point to alive
@@ -41,15 +46,18 @@ def run_oracle(
     if wishes.overrides:
         params.tt_overrides = _overrides(wishes)
     code = llama.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params))
+    if keep_split:
+        target = next(target.parent.glob(f"{target.name}-00001-of-*.gguf"), target)
     return None if code else read_tensors(target)
 
 
 def read_tensors(path: Path) -> Quantized:
-    """Read every tensor of a GGUF file."""
-    raw = path.read_bytes()
+    """Read every tensor of a GGUF file, or of all parts of a model."""
+    info = GGUFInfo.read(path)
+    raw = {part: part.read_bytes() for part in info.paths}
     return {
-        tensor.name: (tensor.type_name, raw[tensor.offset : tensor.offset + tensor.nbytes])
-        for tensor in GGUFInfo.read(path).tensors
+        tensor.name: (tensor.type_name, raw[tensor.path][tensor.offset : tensor.offset + tensor.nbytes])
+        for tensor in info.tensors
     }
 
 

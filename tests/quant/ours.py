@@ -1,4 +1,4 @@
-"""Our own quantizer without its writer: choices, then bytes, in memory."""
+"""Our own quantizer without its writer: choices, then bytes by the encoder, in memory."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3vl_edge.ggml_types import TYPES_BY_NAME, TensorType
+from qwen3vl_edge.ggml_types import TYPES_BY_NAME
 from qwen3vl_edge.quant import (
     Choice,
     FileType,
@@ -14,9 +14,11 @@ from qwen3vl_edge.quant import (
     SourceTensor,
     Wishes,
     choose_types,
-    quantize_rows,
 )
+from qwen3vl_edge.quant.encode import QuantEncoder
 from qwen3vl_edge.quant.parts import why_kept
+from qwen3vl_edge.writing.planned import PlannedTensor
+from qwen3vl_edge.writing.source import Cut
 from tests.quant.oracle import Quantized
 from tests.quant.tiny_gguf import Tensors
 
@@ -46,21 +48,25 @@ def choose(
 
 
 def run_ours(tensors: Tensors, choices: Mapping[str, Choice], imatrix: Imatrix | None) -> Quantized:
-    """Quantize every tensor, many at a time."""
+    """Encode every tensor, many at a time, each in two blocks of rows."""
+    encoder = QuantEncoder()
     with ThreadPoolExecutor(4) as pool:
         packed = {
-            name: pool.submit(_pack, values, choices[name].kind, (imatrix or {}).get(name))
+            name: pool.submit(_encoded, encoder, _planned(name, values, choices[name], imatrix), values)
             for name, values in tensors.items()
         }
     return {name: (choices[name].kind.name, future.result()) for name, future in packed.items()}
 
 
-def _pack(values: NDArray[np.float32], kind: TensorType, importance: NDArray[np.float32] | None) -> bytes:
-    if kind.name == "F32":
-        return values.tobytes()
-    matrices = values.reshape(-1, *values.shape[-2:])
-    weights = [None] * len(matrices) if importance is None else importance.reshape(len(matrices), -1)
-    return b"".join(
-        quantize_rows(matrix, kind, weight).tobytes()
-        for matrix, weight in zip(matrices, weights, strict=True)
-    )
+def _planned(
+    name: str, values: NDArray[np.float32], choice: Choice, imatrix: Imatrix | None
+) -> PlannedTensor:
+    importance = (imatrix or {}).get(name)
+    rows = None if importance is None else importance.reshape(-1, values.shape[-1])
+    return PlannedTensor(name, values.shape, choice.kind, None, Cut(), importance=rows)  # type: ignore[arg-type]
+
+
+def _encoded(encoder: QuantEncoder, tensor: PlannedTensor, values: NDArray[np.float32]) -> bytes:
+    cuts = [(0, values[:1]), (1, values[1:])]
+    blocks = [encoder.encode(rows, "F32", [tensor], first)[0] for first, rows in cuts if len(rows)]
+    return b"".join(blocks)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qwen3vl_edge.errors import GGUFError
+from qwen3vl_edge.errors import GGUFError, UsageError
 from qwen3vl_edge.gguf_format import ValueType
 from qwen3vl_edge.quant import QUANTIZED_FILE_TYPES, Wishes
 from qwen3vl_edge.quant.imatrix import Imatrix
@@ -166,7 +166,7 @@ def test_the_side_that_is_not_there_is_passed_over(tmp_path: Path) -> None:
     with pytest.raises(GGUFError, match=f"'{PROJECTOR}' is not in the model"):
         matrix.for_tensors([*SHAPES, ("v.blk.0.ffn_down.weight", (2, 6))])
     text = Imatrix.read(write_imatrix(tmp_path / "t.gguf", collected()))
-    with pytest.raises(GGUFError, match="has nothing for these tensors"):
+    with pytest.raises(UsageError, match="has nothing for these tensors"):
         text.for_tensors(projector)
 
 
@@ -330,7 +330,8 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 
 def test_metadata_is_that_of_llama_quantize(tmp_path: Path) -> None:
     matrix = Imatrix.read(write_imatrix(tmp_path / "m.gguf", collected(), datasets=("texts/a.txt", "b.txt")))
-    assert matrix.metadata() == (
+    assert matrix.metadata(0) == ()
+    assert matrix.metadata(2) == (
         KeyValue("quantize.imatrix.file", ValueType.STRING, "m.gguf"),
         KeyValue("quantize.imatrix.dataset", ValueType.STRING, "texts/a.txt"),
         KeyValue("quantize.imatrix.entries_count", ValueType.UINT32, 2),
@@ -340,9 +341,9 @@ def test_metadata_is_that_of_llama_quantize(tmp_path: Path) -> None:
 
 def test_metadata_that_is_not_known_is_left_out(tmp_path: Path) -> None:
     matrix = Imatrix.read(write_imatrix(tmp_path / "m.gguf", collected(), datasets=("é" * 99,), n_chunks=0))
-    values = {entry.key: entry.value for entry in matrix.metadata()}
+    values = {entry.key: entry.value for entry in matrix.metadata(2)}
     assert values["quantize.imatrix.dataset"] == "é" * 63  # 127 bytes would end within a letter
     assert "quantize.imatrix.chunks_count" not in values
     (tmp_path / "m.dat").write_bytes(dat_bytes(collected(), dataset=""))
-    keys = [entry.key for entry in Imatrix.read(tmp_path / "m.dat").metadata()]
+    keys = [entry.key for entry in Imatrix.read(tmp_path / "m.dat").metadata(2)]
     assert "quantize.imatrix.dataset" not in keys

@@ -4,7 +4,8 @@ import pytest
 
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.ggml_types import TYPES_BY_NAME
-from qwen3vl_edge.quant import parse_type_override, read_type_overrides, refuse_unmatched
+from qwen3vl_edge.quant import parse_type_override, read_type_overrides
+from qwen3vl_edge.quant.idle import refuse_unmatched
 
 F32 = TYPES_BY_NAME["F32"]
 TENSORS = [
@@ -61,6 +62,18 @@ def test_file(tmp_path: Path) -> None:
         (r"blk\.0\.", "Q8_0"),
         ("ffn", "Q4_K"),
     ]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_expression(tmp_path: Path) -> None:
+    path = tmp_path / "types.txt"
+    path.write_text("ffn=Q4_K\n", encoding="utf-8-sig")
+    assert [override.pattern.pattern for override in read_type_overrides(path)] == ["ffn"]
+
+
+def test_an_endless_expression_is_refused() -> None:
+    assert parse_type_override("a" * 1000 + "=Q8_0").pattern.pattern == "a" * 1000
+    with pytest.raises(UsageError, match="has 1001 characters, more than the 1000 allowed"):
+        parse_type_override("a" * 1001 + "=Q8_0")
 
 
 def test_file_with_faults(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from qwen3vl_edge.converters import Recipe, convert, plan_conversion
 from qwen3vl_edge.errors import CheckpointError, EdgeError, GGUFError, UsageError
 from qwen3vl_edge.ggml_types import TYPES_BY_NAME
 from qwen3vl_edge.gguf_info import GGUFInfo
-from qwen3vl_edge.manifest import Manifest
+from qwen3vl_edge.inspection import inspect_path
+from qwen3vl_edge.manifest import MANIFEST_NAME, Manifest
 from qwen3vl_edge.quant import Imatrix, Wishes, find_file_type, find_tensor_type, parse_type_override
 from qwen3vl_edge.quant.native import dequantize_rows
 from qwen3vl_edge.quant.quantize import QuantRecipe, plan_quantization
@@ -125,8 +126,14 @@ def test_half_a_model(source: Bundle, tmp_path: Path) -> None:
     ):
         manifest = run_plan(plan_quantization(model, projector, QuantRecipe(("Q8_0",))), tmp_path / name)
         (file,) = manifest.files
-        assert [path.name for path in (tmp_path / name).iterdir()] == [file.name]  # no manifest
         assert file.name.endswith("-Q8_0.gguf")
+        own = file.name.replace(".gguf", ".manifest.json")
+        assert {path.name for path in (tmp_path / name).iterdir()} == {file.name, own}
+        assert Manifest.read_beside(tmp_path / name / file.name) == manifest
+        found = inspect_path(tmp_path / name / file.name)
+        worst = max(file.tensors, key=lambda note: note.error)
+        assert (found.weakest[0].name, found.weakest[0].error) == (worst.name, worst.error)
+        assert worst.error > 0.001
 
 
 def test_refusals(source: Bundle, tmp_path: Path) -> None:
@@ -186,3 +193,97 @@ def test_an_importance_matrix_is_used(source: Bundle, tmp_path: Path) -> None:
     expected = run_oracle(source.model, tmp_path / "oracle.gguf", find_file_type("IQ3_XXS"), Wishes(), flat)
     assert read_tensors(bundle.model) == expected
     assert GGUFInfo.read(bundle.model).text("quantize.imatrix.file") == "m.gguf"
+
+
+def test_half_a_bundle_does_not_break_a_bundle(source: Bundle, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run_plan(plan(source, "Q8_0"), out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    alone = plan_quantization(GGUFInfo.read(source.model), None, QuantRecipe(("Q8_0",)))
+    with pytest.raises(UsageError, match=r"-Q8_0\.gguf belongs to the bundle of manifest\.json"):
+        run_plan(alone, out, overwrite=True)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    other = plan_quantization(GGUFInfo.read(source.model), None, QuantRecipe(("Q4_0",)))
+    run_plan(other, out)  # beside it
+    assert find_bundles(out)[0].manifest == Manifest.read(out)
+
+
+def test_a_bundle_takes_over_from_its_halves(source: Bundle, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run_plan(plan_quantization(GGUFInfo.read(source.model), None, QuantRecipe(("Q8_0",))), out)
+    manifest = run_plan(plan(source, "Q8_0"), out, overwrite=True)
+    assert {path.name for path in out.iterdir()} == {*(file.name for file in manifest.files), MANIFEST_NAME}
+
+
+def matrix_of(folder: Path, *names: str) -> Imatrix:
+    """Importances of these tensors, all of rows of 256."""
+    return Imatrix(folder / "m.gguf", {name: np.ones((1, 256), np.float32) for name in names})
+
+
+def test_each_file_notes_the_matrix_that_is_for_it(source: Bundle, checkpoint: Path, tmp_path: Path) -> None:
+    text = matrix_of(tmp_path, "blk.0.attn_q.weight", "blk.1.attn_q.weight")
+    key = "quantize.imatrix.entries_count"
+    run_plan(plan(source, "Q4_K_M", projector="Q8_0", imatrix=text), tmp_path / "gguf")
+    recipe = Recipe(("Q4_K_M", "bf16"), "Q8_0", imatrix=text)
+    run_plan(plan_conversion(checkpoint, recipe), tmp_path / "converted")
+    for folder in ("gguf", "converted"):
+        for bundle in find_bundles(tmp_path / folder):
+            model, projector = GGUFInfo.read(bundle.model), GGUFInfo.read(bundle.projector)
+            assert model.metadata.get(key) == (2 if model.file_type == "Q4_K_M" else None)
+            assert not any(name.startswith("quantize.imatrix") for name in projector.metadata)
+    with pytest.raises(UsageError, match="--imatrix .*: changes nothing"):
+        plan_conversion(checkpoint, Recipe(("bf16",), imatrix=text))
+
+
+def test_a_matrix_of_the_projector_is_none_of_the_language_model(source: Bundle, tmp_path: Path) -> None:
+    """IQ4_XS has another recipe with a matrix; one that says nothing of this file changes nothing in it."""
+    vision = Imatrix(tmp_path / "v.gguf", {"mm.0.weight": np.ones((1, 320), np.float32)})
+    both = run_plan(plan(source, "IQ4_XS", projector="Q8_0", imatrix=vision), tmp_path / "vision")
+    without = run_plan(plan(source, "IQ4_XS", projector="Q8_0"), tmp_path / "without")
+    assert both.models[0][0].tensor_types == without.models[0][0].tensor_types
+    (bundle,) = find_bundles(tmp_path / "vision")
+    assert GGUFInfo.read(bundle.projector).integer("quantize.imatrix.entries_count") == 1
+    with pytest.raises(UsageError, match="has nothing for these tensors"):
+        plan(source, "Q4_0", imatrix=vision)  # the projector is copied
+
+
+def test_projectors_of_several_widths_from_one_reading(source: Bundle, tmp_path: Path) -> None:
+    projector = GGUFInfo.read(source.projector)
+    types = ("Q8_0", "Q4_K_M", "F16")
+    run_plan(plan_quantization(None, projector, QuantRecipe(types)), tmp_path / "all")
+    for name in types:
+        single = run_plan(plan_quantization(None, projector, QuantRecipe((name,))), tmp_path / name)
+        file = single.files[0].name
+        assert (tmp_path / name / file).read_bytes() == (tmp_path / "all" / file).read_bytes()
+
+
+def test_padding_is_told(source: Bundle, tmp_path: Path) -> None:
+    manifest = run_plan(plan(source, "Q8_0", projector="Q4_K_M"), tmp_path / "out")
+    whys = {note.name: note.why for note in manifest.projector.tensors}
+    before = GGUFInfo.read(source.projector).integer("clip.vision.feed_forward_length")
+    padding = f"; padded with zeros from {before} to 256"
+    assert whys["v.blk.0.ffn_down.weight"].endswith(padding)
+    assert whys["v.blk.0.ffn_up.bias"] == f"kept: not a weight{padding}"
+    assert "padded" not in whys["v.blk.0.attn_out.weight"]
+    vision = inspect_path(tmp_path / "out").vision
+    assert vision is not None
+    assert (vision.ffn, vision.ffn_padded) == (before, 256)
+
+
+def test_a_name_goes_into_both_files(source: Bundle, tmp_path: Path) -> None:
+    infos = GGUFInfo.read(source.model), GGUFInfo.read(source.projector)
+    run_plan(plan_quantization(*infos, QuantRecipe(("Q8_0",)), name="My model"), tmp_path / "out")
+    (bundle,) = find_bundles(tmp_path / "out")
+    assert (bundle.model.name, bundle.projector.name) == ("My-model-Q8_0.gguf", "mmproj-My-model-F32.gguf")
+    for path in (bundle.model, bundle.projector):
+        assert GGUFInfo.read(path).text("general.name") == "My model"
+
+
+def test_a_tied_embedding_takes_the_output_s_type(tmp_path: Path) -> None:
+    tied = write_tiny_checkpoint(tmp_path / "tied", shape=SHAPE, tied=True)
+    wishes = Wishes(output_type=find_tensor_type("Q5_K"))
+    (file, _) = plan_conversion(tied, Recipe(("Q4_K_M",), wishes=wishes)).files
+    kinds = {tensor.name: tensor.kind.name for tensor in file.tensors}
+    assert kinds["token_embd.weight"] == "Q5_K"  # noqa: S105 -- no password
+    with pytest.raises(UsageError, match="--output-type: decides nothing"):
+        plan_conversion(tied, Recipe(("bf16",), wishes=wishes))

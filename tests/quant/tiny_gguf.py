@@ -3,6 +3,7 @@
 What llama.cpp's quantizer reads of the metadata is there, and no more: nothing can run these files.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,17 @@ from numpy.typing import NDArray
 
 from qwen3vl_edge.quant import ModelTraits
 
-__all__ = ["Tensors", "TinyModel", "tiny_tensors", "write_gguf"]
+__all__ = ["Blocks", "Tensors", "TinyModel", "tiny_tensors", "write_gguf", "write_parts"]
 
 Tensors = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A tensor that is quantized already: (..., bytes of a row) uint8."""
+
+    packed: NDArray[np.uint8]
+    kind: gguf.GGMLQuantizationType
 
 
 @dataclass(frozen=True)
@@ -69,9 +78,37 @@ def tiny_tensors(model: TinyModel, seed: int = 0) -> Tensors:
     return tensors
 
 
-def write_gguf(path: Path, model: TinyModel, tensors: Tensors) -> Path:
+def write_gguf(
+    path: Path,
+    model: TinyModel,
+    tensors: Mapping[str, NDArray[np.float32] | Blocks],
+    *,
+    alignment: int | None = None,
+) -> Path:
     """Write an F32 file with what llama.cpp's quantizer asks for."""
+    writer = _writer(path, model)
+    if alignment:
+        writer.add_custom_alignment(alignment)
+    _write(writer, tensors)
+    return path
+
+
+def write_parts(folder: Path, model: TinyModel, parts: Sequence[Tensors]) -> Path:
+    """Write a model in parts; returns the first."""
+    folder.mkdir()
+    paths = [folder / f"tiny-{i + 1:05d}-of-{len(parts):05d}.gguf" for i in range(len(parts))]
+    for i, (path, tensors) in enumerate(zip(paths, parts, strict=True)):
+        writer = gguf.GGUFWriter(path, "qwen3vl") if i else _writer(path, model)
+        writer.add_uint16("split.no", i)
+        writer.add_uint16("split.count", len(parts))
+        writer.add_int32("split.tensors.count", sum(map(len, parts)))
+        _write(writer, tensors)
+    return paths[0]
+
+
+def _writer(path: Path, model: TinyModel) -> gguf.GGUFWriter:
     writer = gguf.GGUFWriter(path, "qwen3vlmoe" if model.n_experts else "qwen3vl")
+    writer.add_name("tiny model")
     writer.add_block_count(model.n_layers)
     writer.add_context_length(512)
     writer.add_embedding_length(256)
@@ -84,10 +121,16 @@ def write_gguf(path: Path, model: TinyModel, tensors: Tensors) -> Path:
         writer.add_expert_count(model.n_experts)
         writer.add_expert_used_count(2)
         writer.add_expert_feed_forward_length(256)
+    return writer
+
+
+def _write(writer: gguf.GGUFWriter, tensors: Mapping[str, NDArray[np.float32] | Blocks]) -> None:
     for name, values in tensors.items():
-        writer.add_tensor(name, values)
+        if isinstance(values, Blocks):
+            writer.add_tensor(name, values.packed, raw_dtype=values.kind)
+        else:
+            writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return path
