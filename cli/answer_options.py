@@ -59,7 +59,7 @@ class AnswerOptions:
             stop=tuple(map(sampling_options.unescape, self.stop or ())),
             loop_guard=self.loop_guard,
             think_budget=self.think_budget,
-            grammar=constraint.grammar if constraint else None,
+            constraint=constraint,
         )
 
     def _wishes(self) -> sampling_options.SamplingWishes:

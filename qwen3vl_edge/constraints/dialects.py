@@ -22,7 +22,11 @@ from qwen3vl_edge.constraints.place import Schema
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.json_fields import shown
 
-__all__ = ["Dialect"]
+__all__ = ["Dialect", "levels"]
+
+# The check of a schema makes some 16 calls a level, of 1000 that Python's stack holds; where jsonschema's
+# rpds meets its end, it panics.
+_MOST_LEVELS = 45
 
 _DRAFTS: dict[str, type[Validator]] = {
     "http://json-schema.org/draft-06/schema": Draft6Validator,
@@ -70,6 +74,8 @@ class Dialect:
         return None if error is None else f"{error.json_path:.200} breaks {error.validator!r}"
 
     def _check(self, schema: Mapping[str, object]) -> None:
+        if levels(schema) > _MOST_LEVELS:
+            raise UsageError(f"the schema is nested too deeply: more than {_MOST_LEVELS} objects and lists")
         try:
             self._draft.check_schema(schema)
         except SchemaError as failure:
@@ -86,3 +92,12 @@ def _type(
     if instance is None and schema.get("nullable") is True:
         return
     yield from Draft202012Validator.VALIDATORS["type"](validator, types, instance, schema)
+
+
+def levels(value: object) -> int:
+    """Return how many arrays and objects stand within each other."""
+    count, layer = 0, [value]
+    while layer := [one for one in layer if isinstance(one, list | dict)]:
+        count += 1
+        layer = [inner for one in layer for inner in (one.values() if isinstance(one, dict) else one)]
+    return count

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from qwen3vl_edge.constraints import regex
 from qwen3vl_edge.constraints.constraint import Constraint
-from qwen3vl_edge.constraints.dialects import Dialect
+from qwen3vl_edge.constraints.dialects import Dialect, levels
 from qwen3vl_edge.constraints.gbnf import to_gbnf
 from qwen3vl_edge.constraints.gbnf_text import parse_gbnf
 from qwen3vl_edge.constraints.machine import Machine
 from qwen3vl_edge.constraints.nodes import NEVER
 from qwen3vl_edge.constraints.rules import Rules, check_rules
-from qwen3vl_edge.constraints.schema import schema_node
+from qwen3vl_edge.constraints.schema import MOST_LEVELS, schema_node
 from qwen3vl_edge.constraints.short_form import short_form
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.json_fields import parse_object, read_object, read_text
@@ -118,11 +118,12 @@ def _check_json(schema: Mapping[str, object]) -> None:
 
 def _schema_fault(answer: str, dialect: Dialect) -> str | None:
     try:
-        return dialect.fault(json.loads(answer, parse_constant=_refused))
+        value = json.loads(answer, parse_constant=_refused)
     except RecursionError:
         return "nested too deeply"
     except ValueError as failure:
         return f"not JSON ({failure})"
+    return "nested too deeply" if levels(value) > MOST_LEVELS + 5 else dialect.fault(value)
 
 
 def _refused(name: str) -> object:

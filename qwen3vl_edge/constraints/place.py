@@ -78,9 +78,10 @@ class Pointers:
             return target
         return replace(target, depth=at.depth + 1) if at.depth < DEEPEST else None
 
-    def _target(self, pointer: str, path: str) -> Schema:
-        if pointer != "#" and not pointer.startswith("#/"):
-            raise UsageError(f"{path}: reference {shown(pointer)} cannot be held; put it under #/$defs")
+    def find(self, pointer: object) -> Schema | None:
+        """Return the schema that `pointer` leads to; None: to none."""
+        if not isinstance(pointer, str) or (pointer != "#" and not pointer.startswith("#/")):
+            return None
         found: object = self._root
         for step in pointer.split("/")[1:]:
             key = unquote(step).replace("~1", "/").replace("~0", "~")
@@ -88,7 +89,13 @@ class Pointers:
                 found = found[int(key)]
             else:
                 found = found.get(key) if isinstance(found, Mapping) else None
-        if not isinstance(found, Mapping | bool):
+        return found if isinstance(found, Mapping | bool) else None
+
+    def _target(self, pointer: str, path: str) -> Schema:
+        found = self.find(pointer)
+        if found is None and pointer != "#" and not pointer.startswith("#/"):
+            raise UsageError(f"{path}: reference {shown(pointer)} cannot be held; put it under #/$defs")
+        if found is None:
             raise UsageError(f"{path}: reference {shown(pointer)} leads to no schema")
         return found
 
@@ -97,7 +104,7 @@ class Pointers:
             reached: set[str] = set()
             todo = [pointer]
             while todo:
-                for one in _references(self._target(todo.pop(), "#")) - reached:
+                for one in _references(self.find(todo.pop())) - reached:
                     reached.add(one)
                     todo.append(one)
             self._recursive[pointer] = pointer in reached

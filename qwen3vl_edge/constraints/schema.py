@@ -11,6 +11,7 @@ from functools import reduce
 from itertools import permutations
 from operator import and_
 
+from qwen3vl_edge.constraints.circles import check_circles
 from qwen3vl_edge.constraints.dialects import Dialect
 from qwen3vl_edge.constraints.flat import Flat
 from qwen3vl_edge.constraints.keywords import COMBINING, read_keywords
@@ -18,7 +19,10 @@ from qwen3vl_edge.constraints.nodes import NEVER, Node, alt, rule
 from qwen3vl_edge.constraints.place import At, Place, Pointers, Schema
 from qwen3vl_edge.errors import UsageError
 
-__all__ = ["schema_node"]
+__all__ = ["MOST_LEVELS", "schema_node"]
+
+MOST_LEVELS = 64
+"""So deep values can be nested: the validator's stack, with some ten calls a level, holds no more."""
 
 _MOST_FLATS = 256  # alternatives of one value: combinations of anyOf multiply
 
@@ -33,7 +37,10 @@ def schema_node(schema: Schema, dialect: Dialect) -> Node:
     Raises:
         UsageError: a keyword cannot be held, or no finite value is valid.
     """
-    root = _Schemas(schema, dialect).node((At(schema, "#"),))
+    schemas = _Schemas(schema, dialect)
+    root = schemas.node((At(schema, "#"),))
+    if schemas.height > MOST_LEVELS:
+        raise UsageError(f"the schema is nested too deeply: {schemas.height} levels, {MOST_LEVELS} can be")
     if root == NEVER:
         raise UsageError("#: no answer can be valid: the schema contradicts itself or never ends")
     return root
@@ -44,9 +51,12 @@ class _Schemas:
 
     def __init__(self, root: Schema, dialect: Dialect) -> None:
         self._pointers = Pointers(root)
+        check_circles(root, self._pointers)
         self._dialect = dialect
         self._bases: dict[tuple[int, str], Schema] = {}
         self._known: dict[tuple[tuple[int, int, frozenset[str]], ...], list[Flat]] = {}
+        self.height = 0  # levels of the values within what is being written
+        self._heights: dict[tuple[tuple[int, int, frozenset[str]], ...], int] = {}
         self._compared: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
         self._nodes: dict[tuple[tuple[int, int, frozenset[str]], ...], Node] = {}
 
@@ -54,9 +64,12 @@ class _Schemas:
         """Return what is written at a place."""
         key = tuple(at.key for at in place)
         if key not in self._nodes:
+            above, self.height = self.height, 0
             path = place[0].path if place else "#"
             found = alt(*(flat.node(path, self.node) for flat in self._flats(place)))
             self._nodes[key] = rule(path.rpartition("/")[2], found)
+            self._heights[key], self.height = self.height + 1, above
+        self.height = max(self.height, self._heights[key])
         return self._nodes[key]
 
     def _flats(self, place: Place) -> list[Flat]:
@@ -156,5 +169,5 @@ def _ids(place: Place) -> tuple[int, ...]:
 
 
 def _anew(place: Place) -> Place:
-    """Return a place as if no reference had led there: what is left out for its depth is valid all the same."""
+    """Return a place as if no reference had led there: what is too deep to write is valid all the same."""
     return tuple(replace(at, depth=0, via=frozenset()) for at in place)

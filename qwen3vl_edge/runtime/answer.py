@@ -14,6 +14,8 @@ __all__ = ["Answer"]
 
 _THINK_END = "</think>"
 _BEFORE_ANSWER = "\n\n"
+_LOOK_AHEAD = 512  # tokens before the end at which a constrained answer is looked at; endings are shorter
+_MARGIN = 32  # tokens that the next one may add to the ending, by opening an object
 # What Qwen3 is trained to go on from when its thinking is cut short: Qwen3 Technical Report,
 # arXiv 2505.09388, section 4.3, "Thinking Mode Fusion".
 _OUT_OF_TIME = (
@@ -43,6 +45,8 @@ class Answer:
         self._begun = False  # the sampler knows that the answer itself has begun
         self._bare = thinks  # nothing of the answer but line ends came yet: they belong to the reasoning
         self._forced: deque[int] = deque()
+        self._closing = False  # what is forced ends the answer
+        self._form = options.constraint.follow() if options.constraint else None
         self._loops = LoopDetector()
         self._stops = StopStrings(options.stop)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -66,12 +70,15 @@ class Answer:
         piece = b"" if self._model.ends_answer(token) else self._model.piece(token)
         event = self._reason(token, piece, logprob) if self._thinks else self._answer(piece, logprob)
         self._begin_answer_if_due()
+        self._close_form_if_due()
         return event
 
     def _end_by(self, token: int) -> StopReason | None:
         repeats = self._loops.push(token) and self._options.loop_guard
         if self._model.ends_answer(token):
             return "stop"
+        if self._closing and not self._forced:
+            return "length"
         if self.n_tokens == self._options.max_tokens:
             return "length"
         if self.n_tokens > self._room:
@@ -82,7 +89,7 @@ class Answer:
         self.n_reasoning += 1
         if [token] == self._think_end:
             self._thinks = False
-            if self._options.grammar and not self._forced:
+            if self._options.constraint and not self._forced:
                 self._forced.extend(self._model.tokenize(_BEFORE_ANSWER, parse_special=False))
             return Reasoned(self._decoder.decode(b"", final=True), logprob)
         if self.n_reasoning == self._options.think_budget:
@@ -90,7 +97,10 @@ class Answer:
         return Reasoned(self._decoder.decode(piece, final=self.stop_reason is not None), logprob)
 
     def _answer(self, piece: bytes, logprob: TokenLogprob | None) -> Generated:
-        text, found = self._stops.push(self._decoder.decode(piece, final=self.stop_reason is not None))
+        decoded = self._decoder.decode(piece, final=self.stop_reason is not None)
+        if self._form is not None and self._begun:
+            self._form.take(decoded)
+        text, found = self._stops.push(decoded)
         if found:
             self.stop_reason = "stop"
         elif self.stop_reason:
@@ -104,6 +114,18 @@ class Answer:
         if not (self._begun or self._thinks or self._forced):
             self._begun = True
             self._sampler.begin_answer()
+
+    def _close_form_if_due(self) -> None:
+        """Where tokens run out, end a constrained answer in the shortest way that its form allows."""
+        n_left = min(self._options.max_tokens, self._room + 1) - self.n_tokens
+        if self._form is None or not self._begun or self._forced or self.stop_reason or n_left > _LOOK_AHEAD:
+            return
+        if self._decoder.getstate()[0]:  # amid a character
+            return
+        ending = self._model.tokenize(self._form.ending(), parse_special=False)
+        if ending and len(ending) + _MARGIN >= n_left:
+            self._forced.extend(ending)
+            self._closing = True
 
     def _force(self, last_words: str) -> None:
         """End the reasoning with `last_words`."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from qwen3vl_edge.constraints import Constraint
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.limits import ImageLimits, VideoLimits
 from qwen3vl_edge.prompt import ChatTemplate, Part
@@ -54,7 +55,8 @@ class GenerateOptions:
     ``n_logprobs`` None gives none, N the chosen token's and the N best. An answer ends before the first
     of the `stop` strings that it would hold. ``loop_guard`` ends one that repeats itself without end.
     ``think_budget`` closes the reasoning of a Thinking model after so many tokens; None lets it go on.
-    ``grammar`` (GBNF) holds for the answer, not for the reasoning.
+    ``constraint`` holds for the answer, not for the reasoning; where tokens run out, the answer is closed in
+    good form.
 
     Raises:
         UsageError: A number is out of range, or a stop string is empty.
@@ -66,7 +68,7 @@ class GenerateOptions:
     stop: tuple[str, ...] = ()
     loop_guard: bool = True
     think_budget: int | None = None
-    grammar: str | None = None
+    constraint: Constraint | None = None
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:

@@ -165,8 +165,8 @@ def _entries(parts: Sequence[Part]) -> Iterator[Entry]:
         if isinstance(part, TextPart):
             yield from (Entry(ord(character)) for character in part.text)
         else:
-            height, width, _ = part.frames[0].shape
-            yield Entry(part.digest, (height // 32) * (width // 32), max(height, width) // 32)
+            rows, columns = part.height // 32, part.width // 32
+            yield Entry(part.digest, rows * columns, max(rows, columns))
 
 
 def _limit_of(n_shown: int, options: GenerateOptions) -> StopReason:

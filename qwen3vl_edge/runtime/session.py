@@ -142,12 +142,13 @@ class LlamaSession:
                     self._read_tokens([token], logits=True)
 
     def _sampler(self, run: "_Run") -> Sampler:
+        constraint = run.options.constraint
         return Sampler(
             self._bench.model,
             run.options.sampling,
             run.prompt.text_tokens(),
             self._context.n_ctx,
-            run.options.grammar,
+            constraint.grammar if constraint else None,
         )
 
     def _read(self, prompt: TokenizedPrompt, n_answer: int, seconds: Seconds) -> int:

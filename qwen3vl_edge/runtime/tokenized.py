@@ -43,8 +43,8 @@ class TokenizedPrompt:
 
     def grid(self, digest: bytes) -> tuple[int, int]:
         """Give the rows and columns of tokens of a picture."""
-        height, width, _ = self.visions[digest].frames[0].shape
-        return height // self.factor, width // self.factor
+        vision = self.visions[digest]
+        return vision.height // self.factor, vision.width // self.factor
 
     def entry(self, key: Key) -> Entry:
         """Give what `key` takes in the cells."""

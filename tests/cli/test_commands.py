@@ -130,7 +130,8 @@ def test_ask_passes_every_option_on(call: Call, engine: RecordingEngine) -> None
     assert chosen.sampling.repetition_penalty == 1.1
     assert chosen.sampling.logit_bias == ((27, -5.0), ("yes", 2.0))
     assert (chosen.stop, chosen.loop_guard, chosen.think_budget) == (("END\n",), False, 9)
-    assert chosen.grammar is not None
+    assert chosen.constraint is not None
+    assert chosen.constraint.kind == "regex"
     assert (chosen.sampling.temperature, chosen.sampling.top_p, chosen.sampling.top_k) == (0.3, 0.5, 7)
     assert (chosen.sampling.seed, chosen.max_tokens, chosen.n_logprobs) == (11, 4, None)
 

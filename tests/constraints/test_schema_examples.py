@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from qwen3vl_edge.constraints import from_schema
+from qwen3vl_edge.constraints import AnswerError, from_schema
 from qwen3vl_edge.errors import UsageError
 from tests.constraints.walks import fits
 
@@ -164,8 +164,8 @@ def test_examples(schema: dict[str, object], good: list[str], bad: list[str]) ->
             {"properties": {"a/b": {"$ref": "#/$defs/x"}}},
             "#/properties/a~1b: reference .* leads to no schema",
         ),
-        ({"$ref": "#"}, "#: reference '#' leads back to itself"),
-        ({"anyOf": [{"$ref": "#"}, A]}, "#/anyOf/0: reference '#' leads back to itself"),
+        ({"$ref": "#"}, "reference '#' leads back to itself"),
+        ({"anyOf": [{"$ref": "#"}, A]}, "reference '#' leads back to itself"),
         (
             {"properties": {"a": {"$ref": "#"}}, "required": ["a"]},
             "no answer can be valid",
@@ -218,6 +218,8 @@ def test_a_schema_of_an_older_draft_ignores_what_stands_beside_a_reference() -> 
         ({"properties": {"a": {"const": {1, 2}}}}, "not JSON"),
         ({"enum": [1], "$ref": "https://example.com/s.json"}, "cannot be followed"),
         ({"enum": [1], "$ref": "#/$defs/x"}, "cannot be followed"),
+        ({"enum": [1], "$ref": "#"}, "reference '#' leads back to itself"),
+        ({"enum": [1], "not": {"$ref": "#"}}, "reference '#' leads back to itself"),
         ({"enum": ["a"], "pattern": "\\p{L}"}, "#/pattern: .* breaks"),
     ],
 )
@@ -264,10 +266,26 @@ def test_deep_schemas_are_held_or_refused() -> None:
     for _ in range(15):
         schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": 1}
     assert fits(from_schema(schema).grammar, "[" * 15 + "1" + "]" * 15)
-    for _ in range(400):
-        schema = {"type": "array", "items": schema}
-    with pytest.raises(UsageError, match="nested too deeply"):
-        from_schema(schema)
+    for count in (30, 60, 400):
+        for _ in range(count):
+            schema = {"type": "array", "items": schema}
+        with pytest.raises(UsageError, match="nested too deeply"):
+            from_schema(schema)
+
+
+def test_values_as_deep_as_can_be_are_checked() -> None:
+    list_: dict[str, object] = {"type": "array", "items": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}
+    for _ in range(6):
+        list_ = {"type": "array", "items": list_}
+    constraint = from_schema(list_)
+    constraint.check("[" * 50 + "]" * 50)
+    for depth in (100, 300, 900):
+        with pytest.raises(AnswerError, match="nested too deeply"):
+            constraint.check("[" * depth + "]" * depth)
+    for _ in range(3):
+        list_ = {"type": "array", "items": list_}
+    with pytest.raises(UsageError, match="nested too deeply: [0-9]+ levels, 64 can be"):
+        from_schema(list_)
 
 
 def test_many_optional_members_make_a_grammar_that_grows_with_their_number() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from qwen3vl_edge.bundle import Bundle
+from qwen3vl_edge.constraints import from_file_or_short, from_grammar
 from qwen3vl_edge.prompt import Part, TextPart
 from qwen3vl_edge.runtime.engine import Finished, Generated, GenerateOptions, Reasoned
 from qwen3vl_edge.runtime.engine_settings import EngineSettings
@@ -110,18 +111,30 @@ def test_a_budget_that_is_not_used_up_changes_nothing(engine: LlamaEngine) -> No
 
 
 def test_a_grammar_holds_for_the_answer_and_not_for_the_reasoning(engine: LlamaEngine) -> None:
-    grammar = 'root ::= "yes" | "no"'
-    _, answer, finished = run(engine, THINKING[:2], GenerateOptions(GREEDY, 50, grammar=grammar))
+    yes_or_no = from_grammar('root ::= "yes" | "no"')
+    _, answer, finished = run(engine, THINKING[:2], GenerateOptions(GREEDY, 50, constraint=yes_or_no))
     assert answer in {"yes", "no"}
     assert finished.stop_reason == "stop"
-    options = GenerateOptions(noise(engine), 400, think_budget=10, grammar=grammar, loop_guard=False)
+    options = GenerateOptions(noise(engine), 400, think_budget=10, constraint=yes_or_no, loop_guard=False)
     reasoning, answer, finished = run(engine, THINKING, options)
     assert answer in {"yes", "no"}
     assert len(reasoning) > 5
     assert finished.stop_reason == "stop"
     ends_at_once = Sampling(temperature=0, logit_bias=think_end(engine))
-    _, answer, _ = run(engine, THINKING, GenerateOptions(ends_at_once, 50, grammar=grammar))
+    _, answer, _ = run(engine, THINKING, GenerateOptions(ends_at_once, 50, constraint=yes_or_no))
     assert answer in {"yes", "no"}
+
+
+@pytest.mark.parametrize("max_tokens", [48, 60, 100])
+def test_a_constrained_answer_is_closed_in_good_form_where_tokens_run_out(
+    engine: LlamaEngine, max_tokens: int
+) -> None:
+    constraint = from_file_or_short("name, tags[], inner{x int, y}")
+    options = GenerateOptions(noise(engine), max_tokens, constraint=constraint, loop_guard=False)
+    for text in ("a", "b", "c"):
+        _, answer, finished = run(engine, [TextPart(text)], options)
+        constraint.check(answer)
+        assert finished.tokens.generated <= max_tokens
 
 
 def test_greedy_under_a_grammar_takes_the_likeliest_that_it_allows(engine: LlamaEngine) -> None:
@@ -130,5 +143,5 @@ def test_greedy_under_a_grammar_takes_the_likeliest_that_it_allows(engine: Llama
     model = engine._bench.model
     letters = {letter: model.tokenize(letter, parse_special=False)[0] for letter in "pqrs"}
     best = max(letters, key=lambda letter: logits[letters[letter]])
-    _, answer, _ = run(engine, parts, GenerateOptions(GREEDY, 1, grammar="root ::= [pqrs]"))
+    _, answer, _ = run(engine, parts, GenerateOptions(GREEDY, 1, constraint=from_grammar("root ::= [pqrs]")))
     assert answer == best

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from qwen3vl_edge import content_hash
 from qwen3vl_edge.bundle import Bundle
 from qwen3vl_edge.errors import GGUFError
 from qwen3vl_edge.gguf_info import GGUFInfo
-from qwen3vl_edge.runtime import file_identity
 from qwen3vl_edge.runtime.file_identity import model_identity, projector_identity
 
 
 @pytest.fixture(autouse=True)
 def _new_files_are_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a test's files count as old: it writes and hashes them within one second."""
-    monkeypatch.setattr(file_identity, "_SETTLED_NS", -10_000_000_000)
+    monkeypatch.setattr(content_hash, "_SETTLED_NS", -10_000_000_000)
 
 
 def flip(path: Path, position: int) -> None:
@@ -48,16 +48,16 @@ def test_one_byte_makes_another_projector(projector: Path, where: int) -> None:
 
 def test_an_unchanged_projector_is_hashed_once(projector: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = projector_identity(projector)
-    monkeypatch.setattr(file_identity.hashlib, "file_digest", lambda *_: pytest.fail("is hashed again"))
+    monkeypatch.setattr(content_hash.hashlib, "file_digest", lambda *_: pytest.fail("is hashed again"))
     assert projector_identity(projector) == before
 
 
 def test_a_file_that_changes_just_now_is_not_remembered(
     projector: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_identity, "_SETTLED_NS", 2_000_000_000)
+    monkeypatch.setattr(content_hash, "_SETTLED_NS", 2_000_000_000)
     projector_identity(projector)
-    monkeypatch.setattr(file_identity.hashlib, "file_digest", lambda *_: pytest.fail("is hashed again"))
+    monkeypatch.setattr(content_hash.hashlib, "file_digest", lambda *_: pytest.fail("is hashed again"))
     with pytest.raises(pytest.fail.Exception):
         projector_identity(projector)
 
@@ -65,7 +65,7 @@ def test_a_file_that_changes_just_now_is_not_remembered(
 @pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b'{"state": 1, "sha256": 2}', b"\xff" * 99_999])
 def test_a_damaged_record_is_none(projector: Path, damage: bytes) -> None:
     expected = projector_identity(projector)
-    record = file_identity._record([str(projector.resolve())])
+    record = content_hash._record([str(projector.resolve())])
     assert record.exists()
     record.write_bytes(damage)
     assert projector_identity(projector) == expected

@@ -141,7 +141,7 @@ def test_impossible_options_are_refused(options: dict[str, int]) -> None:
 
 def test_tokens_are_counted_as_the_prompt_has_them(engine: LlamaEngine) -> None:
     picture, clip = synthetic_picture(1, 64, 96), synthetic_clip(1, 5)
-    frames = [VisionPart((picture.pixels,)), *(VisionPart(pair) for pair in clip.pairs)]
+    frames = [VisionPart.of((picture.pixels,)), *(VisionPart.of(pair) for pair in clip.pairs)]
     text, vision = engine.count([*frames, TextPart("<|im_end|>", parse_special=True)])
     assert vision == 6 + 3 * 6
     assert text == 2 * len(frames) + 1
@@ -191,4 +191,4 @@ def test_a_file_that_is_no_model_is_said(tiny_bundle: Bundle, tmp_path: Path) ->
 
 def test_a_prompt_must_end_in_text(engine: LlamaEngine) -> None:
     with pytest.raises(EngineError, match="must end in text"):
-        engine.next_logits([VisionPart((synthetic_picture(1, 64, 64).pixels,))])
+        engine.next_logits([VisionPart.of((synthetic_picture(1, 64, 64).pixels,))])
