@@ -1,9 +1,10 @@
-"""Speed and memory against the peers: ``python -m tools.bench``.
+"""Speed and memory against the peers: ``python -m tools.bench [start] [convert] [ask] [runtime]``.
 
 Machines are shared and noisy, so each pair of commands runs in turn, the best of several counts, and
 ratios are what to compare. Every command runs in a process of its own; memory is its peak resident set.
 """
 
+import argparse
 import platform
 import sys
 from pathlib import Path
@@ -17,11 +18,17 @@ CLI = str(Path(sys.executable).parent / "qwen3vl-edge")
 
 
 def main() -> None:
-    """Run every benchmark and print a table of each."""
+    """Run the benchmarks that are named, or all, and print a table of each."""
+    benchmarks = {"start": _start, "convert": conversion.main, "ask": _ask, "runtime": _runtime}
+    parser = argparse.ArgumentParser(prog="python -m tools.bench")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(benchmarks)}; default: all")
+    names = parser.parse_args().names or benchmarks
+    unknown = set(names) - set(benchmarks)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(benchmarks)}")
     print(f"{platform.machine()}, Python {platform.python_version()}")
-    _start()
-    conversion.main()
-    _ask()
+    for name in names:
+        benchmarks[name]()
 
 
 def _start() -> None:
@@ -36,6 +43,12 @@ def _ask() -> None:
     question = ["ask", "demo", "Describe this image.", "-i", str(ROOT / "samples/red_circle.png")]
     runs = {"qwen3vl-edge ask": Command([CLI, *question, "--temperature", "0"])}
     report("ask: the demo model about one picture, start to end", in_turn(runs, 5))
+
+
+def _runtime() -> None:
+    from tools.bench import runtime  # loads numpy, which would count to what is measured before
+
+    runtime.main()
 
 
 if __name__ == "__main__":
