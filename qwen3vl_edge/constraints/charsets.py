@@ -7,6 +7,7 @@ from functools import lru_cache
 
 __all__ = [
     "DIGITS",
+    "POSSIBLE",
     "PRINTABLE",
     "SPACES",
     "WORD",
@@ -26,8 +27,11 @@ Ranges = tuple[tuple[int, int], ...]
 
 _LAST = 0x10FFFF
 
+POSSIBLE: Ranges = ((1, 0xD7FF), (0xE000, _LAST))
+"""What answers can hold: not NUL, where tokens end for llama.cpp, and no surrogates, which UTF-8 lacks."""
+
 PRINTABLE: Ranges = ((0x20, 0x7E), (0xA0, 0xD7FF), (0xE000, _LAST))
-"""All but the control characters and the surrogates, which no UTF-8 text holds."""
+"""All of these but the control characters."""
 
 
 def union(*sets: Iterable[tuple[int, int]]) -> Ranges:

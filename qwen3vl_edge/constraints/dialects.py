@@ -17,8 +17,8 @@ from jsonschema.protocols import Validator
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from qwen3vl_edge.constraints.formats import checker
 from qwen3vl_edge.constraints.place import Schema
+from qwen3vl_edge.constraints.strings import format_checker
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.json_fields import shown
 
@@ -57,7 +57,7 @@ class Dialect:
         self._draft = draft
         self._check(schema)
         made = validators.extend(draft, {"type": _type})
-        self._validator = made(schema, registry=Registry(), format_checker=checker())
+        self._validator = made(schema, registry=Registry(), format_checker=format_checker())
 
     def is_valid(self, value: object, schema: Schema) -> bool:
         """Whether `value` is valid under `schema`, a part of the root schema."""

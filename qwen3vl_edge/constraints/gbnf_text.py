@@ -1,219 +1,189 @@
 """GBNF text taken apart into plain rules, as llama.cpp does it: groups and repetitions become rules.
 
 The syntax is that of src/llama-grammar.cpp, 0c1e57098, without its token elements (``<…>``): text is
-never parsed for special tokens. llama.cpp prints its own complaints to standard error and returns
-nothing, so what it refuses is refused here, with the line.
+never parsed for special tokens, and where such an element meets characters, llama.cpp admits tokens that
+it then aborts on. It prints its complaints to standard error and returns nothing, and some grammars take
+its process down or its memory: whatever is let through here, it reads and follows.
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
-from qwen3vl_edge.constraints.charsets import complement, of_text, union
-from qwen3vl_edge.constraints.rules import Item, Letters, Ref, Rules
+from qwen3vl_edge.constraints.charsets import POSSIBLE
+from qwen3vl_edge.constraints.gbnf_source import Source
+from qwen3vl_edge.constraints.machine import check_crowds
+from qwen3vl_edge.constraints.rules import Item, Letters, Ref, Rules, check_rules
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.json_fields import shown
 
-__all__ = ["parse_gbnf"]
+__all__ = ["read_gbnf"]
 
+_MOST_CHARACTERS = 1_000_000
 _MOST_REPETITIONS = 2000  # MAX_REPETITION_THRESHOLD
+# llama.cpp looks for left recursion recursively: 30000 rules in a row fit 8 MiB of stack.
+_MOST_RULES = 20_000
+_MOST_ITEMS = 1_000_000  # with those that repetitions write again; 8 bytes each in llama.cpp
 _DEEPEST = 100  # groups within groups
-_NAME = re.compile(r"[a-zA-Z0-9-]+")
-_SPACE = re.compile(r"(?:[ \t]|#[^\r\n]*)*")
-_LINES = re.compile(r"(?:[ \t\r\n]|#[^\r\n]*)*")
-_TIMES = re.compile(r"\{\s*(\d+)\s*(?:(,)\s*(\d+)?\s*)?\}")
-_CHAR = re.compile(
-    r'\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([trn\\"\[\]-]))|([^\\])', re.DOTALL
-)
-_LAST_POINT = 0x10FFFF
-_SHORT = {"t": "\t", "r": "\r", "n": "\n"}
-_SIGNS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 
 
-def parse_gbnf(text: str, what: str = "grammar") -> Rules:
+@lru_cache(maxsize=8)
+def read_gbnf(text: str, what: str = "the grammar") -> Rules:
     """Return the rules of a grammar, the user's and those of its groups and repetitions.
 
+    A grammar is read again for every answer, mostly the same: the last ones are kept.
+
+    Args:
+        text: The grammar.
+        what: What it is, for the message.
+
     Raises:
-        UsageError: the text is no GBNF; the message says in which line.
+        UsageError: the text is no GBNF (the message says in which line), or cannot be followed.
     """
-    parser = _Parser(text, what)
-    parser.read()
-    return parser.rules
+    if len(text) > _MOST_CHARACTERS or _UNWRITABLE.search(text):
+        raise UsageError(
+            f"{what}: longer than {_MOST_CHARACTERS} characters, or with a NUL or half a surrogate pair"
+        )
+    rules = _Parser(text, what).read()
+    check_rules(rules, what)
+    check_crowds(rules, what)
+    return rules
+
+
+@dataclass(slots=True)
+class _Last:
+    """The last item of a sequence, which a repetition behind it repeats."""
+
+    start: int = 0  # its place in the sequence
+    n_rules: int = 1  # that llama.cpp counts for it
+    n_items: int = 1  # that llama.cpp keeps for it
 
 
 class _Parser:
     """Reads the text from left to right."""
 
     def __init__(self, text: str, what: str) -> None:
-        self.rules: Rules = {}
-        self._text, self._what = text, what
-        self._at = self._depth = 0
+        self._source, self._what = Source(text, what), what
+        self._depth = self._n_items = 0
+        self._rules: dict[str, tuple[tuple[Item, ...], ...]] = {}
         self._symbols: set[str] = set()
+        self._used: dict[str, int] = {}  # rule -> where it is first referred to
 
-    def read(self) -> None:
-        self._skip(_LINES)
-        while self._at < len(self._text):
+    def read(self) -> Rules:
+        self._source.skip(lines=True)
+        while self._source.sign:
             self._rule()
-            self._skip(_LINES)
+            self._source.skip(lines=True)
+        for name, at in self._used.items():
+            if name not in self._rules:
+                raise self._source.fault(f"rule {shown(name)} is used and not defined", at)
+        if "root" not in self._rules:
+            raise UsageError(f"{self._what}: has no rule root; name the rule of the whole answer root")
+        return self._rules
 
     def _rule(self) -> None:
-        start = self._at
-        name = self._name()
-        self._skip(_SPACE)
-        if not self._take("::="):
-            raise self._fault("::= is expected")
-        if name in self.rules:
-            raise self._fault(f"a second rule {shown(name)}", start)
-        self._skip(_LINES)
-        self.rules[name] = self._alternatives(_SPACE)
-        if self._at < len(self._text) and self._text[self._at] not in "\r\n":
-            raise self._fault("cannot be read")
+        start, name = self._source.at, self._source.name()
+        if not name:
+            raise self._source.fault("the name of a rule is expected")
+        self._source.skip(lines=False)
+        if not self._source.take("::="):
+            raise self._source.fault("::= is expected")
+        if name in self._rules:
+            raise self._source.fault(f"a second rule {shown(name)}", start)
+        self._source.skip(lines=True)
+        self._rules[self._symbol(name)] = self._alternatives(lines=False)
+        if self._source.sign not in ("", "\r", "\n"):
+            raise self._source.fault("cannot be read")
 
-    def _alternatives(self, space: re.Pattern[str]) -> tuple[tuple[Item, ...], ...]:
-        found = [self._sequence(space)]
-        while self._take("|"):
-            self._skip(_LINES)
-            found.append(self._sequence(space))
+    def _alternatives(self, *, lines: bool) -> tuple[tuple[Item, ...], ...]:
+        """Read alternatives, which go on behind line ends if `lines`."""
+        found = [self._sequence(lines)]
+        while self._source.take("|"):
+            self._source.skip(lines=True)
+            found.append(self._sequence(lines))
         return tuple(found)
 
-    def _sequence(self, space: re.Pattern[str]) -> tuple[Item, ...]:
+    def _sequence(self, lines: bool) -> tuple[Item, ...]:
         """Read items up to what is none, each with its repetitions."""
         items: list[Item] = []
-        last: list[Item] | None = None
-        rules = 1  # as many as llama.cpp counts for the last item
-        while self._at < len(self._text):
-            times = self._times()
-            if times is None:
-                before = len(self._symbols)
-                grouped, found = self._text[self._at] == "(", self._item()
-                if found is None:
-                    break
-                items, last = [*items, *(last or [])], found
-                rules = len(self._symbols) - before if grouped else 1
-            elif last is None:
-                raise self._fault("nothing stands before it to be repeated")
+        last = _Last()
+        while sign := self._source.sign:
+            start, n_symbols = self._source.at, len(self._symbols)
+            if sign in "*+?{":
+                self._repeat(items, last)
+            elif (found := self._item(sign)) is not None:
+                n_items = self._source.at - start if sign == "[" else len(found)
+                last = _Last(len(items), len(self._symbols) - n_symbols if sign == "(" else 1, n_items)
+                items += found
+                self._count(n_items)
             else:
-                rules *= max(1, times[0] if times[1] is None else times[1])
-                last = self._repeated(last, times, rules)
-            self._skip(space)
-        return (*items, *(last or []))
+                break
+            self._source.skip(lines=lines)
+        return tuple(items)
 
-    def _item(self) -> list[Item] | None:
+    def _item(self, sign: str) -> Sequence[Item] | None:
         """Read one item without its repetitions; None: there is none."""
-        if self._take('"'):
-            return self._literal()
-        if self._take("["):
-            return [self._class()]
-        if self._take("."):
-            return [Letters(complement(()))]
-        if self._take("("):
-            return [self._group()]
-        if self._text[self._at] in "<!":
-            raise self._fault("token elements cannot be held; write the text itself")
-        return [Ref(self._name())] if _NAME.match(self._text, self._at) else None
-
-    def _literal(self) -> list[Item]:
-        found: list[Item] = []
-        while not self._take('"'):
-            found.append(Letters(of_text(self._char())))
-        return found
-
-    def _class(self) -> Letters:
-        negated = self._take("^")
-        pairs = []
-        while not self._take("]"):
-            first = last = self._char()
-            if self._text.startswith("-", self._at) and not self._text.startswith("-]", self._at):
-                self._at += 1
-                last = self._char()
-            if first > last:
-                raise self._fault("the range runs backwards")
-            pairs.append((ord(first), ord(last)))
-        ranges = complement(union(pairs)) if negated else union(pairs)
-        if not ranges:
-            raise self._fault("the class holds no character")
-        return Letters(ranges)
-
-    def _char(self) -> str:
-        found = _CHAR.match(self._text, self._at)
-        if found is None:
-            raise self._fault("an unknown escape" if self._at < len(self._text) else "the text ends too soon")
-        self._at = found.end()
-        if found[4]:
-            return _SHORT.get(found[4], found[4])
-        point = int(found[1] or found[2] or found[3] or "0", 16)
-        if point > _LAST_POINT:
-            raise self._fault("no character has such a number")
-        return found[5] or chr(point)
+        start = self._source.at
+        if name := self._source.name():
+            self._used.setdefault(self._symbol(name), start)
+            return [Ref(name)]
+        if sign not in '"[.(<!' or not self._source.take(sign):
+            return None
+        match sign:
+            case '"':
+                return self._source.literal()
+            case "[":
+                return [self._source.letters()]
+            case ".":
+                return [Letters(POSSIBLE)]
+            case "(":
+                return [self._group()]
+            case _:
+                raise self._source.fault("token elements cannot be held; write the text itself", start)
 
     def _group(self) -> Ref:
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise self._fault(f"more than {_DEEPEST} groups within each other")
-        self._skip(_LINES)
-        name = self._new_name()
-        self.rules[name] = self._alternatives(_LINES)
-        if not self._take(")"):
-            raise self._fault("a closing parenthesis is expected")
+            raise self._source.fault(f"more than {_DEEPEST} groups within each other")
+        self._source.skip(lines=True)
+        name = self._new_symbol()
+        self._rules[name] = self._alternatives(lines=True)
+        if not self._source.take(")"):
+            raise self._source.fault("a closing parenthesis is expected")
         self._depth -= 1
         return Ref(name)
 
-    def _times(self) -> tuple[int, int | None] | None:
-        """Read a repetition; None: there is none."""
-        sign = self._text[self._at]
-        if sign in _SIGNS:
-            self._at += 1
-            return _SIGNS[sign]
-        if sign != "{":
-            return None
-        found = _TIMES.match(self._text, self._at)
-        if found is None:
-            raise self._fault("a repetition {n}, {n,} or {m,n} is expected")
-        least = int(found[1])
-        most = None if found[2] and found[3] is None else int(found[3] or least)
-        if most is not None and most < least:
-            raise self._fault("the repetition runs backwards")
-        self._at = found.end()
-        return least, most
-
-    def _repeated(self, body: list[Item], times: tuple[int, int | None], rules: int) -> list[Item]:
-        """Return `body` repeated: as often as it must be, then a rule for as often as it may be."""
-        least, most = times
-        if max(rules, least, most or 0) > _MOST_REPETITIONS:
-            raise self._fault(f"more than {_MOST_REPETITIONS} repetitions, or rules repeated")
+    def _repeat(self, items: list[Item], last: _Last) -> None:
+        """Repeat the last of `items`: as often as it must be, then by a rule for as often as it may be."""
+        start, body = self._source.at, items[last.start :]
+        least, most = self._source.times()
+        if not body:
+            raise self._source.fault("nothing stands before it to be repeated", start)
+        last.n_rules *= most or least or 1
+        if max(last.n_rules, least, most or 0) > _MOST_REPETITIONS:
+            raise self._source.fault(f"more than {_MOST_REPETITIONS} repetitions, or rules repeated", start)
+        n_more = 1 if most is None else most - least
+        self._count((last.n_items + 2) * (least + n_more))
         rest: list[Item] = []
-        if most is None:
-            name = self._new_name()
-            self.rules[name] = ((*body, Ref(name)), ())
+        for _ in range(n_more):
+            name = self._new_symbol()
+            self._rules[name] = ((*body, *([Ref(name)] if most is None else rest)), ())
             rest = [Ref(name)]
-        for _ in range(0 if most is None else most - least):
-            name = self._new_name()
-            self.rules[name] = ((*body, *rest), ())
-            rest = [Ref(name)]
-        return body * least + rest
+        items[last.start :] = body * least + rest
+        last.n_items = last.n_items * least + len(rest)
 
-    def _new_name(self) -> str:
-        name = f"_{len(self._symbols)}"
+    def _count(self, n_items: int) -> None:
+        self._n_items += n_items
+        if self._n_items > _MOST_ITEMS:
+            raise UsageError(f"{self._what}: makes more than {_MOST_ITEMS} items; repeat less")
+
+    def _new_symbol(self) -> str:
+        return self._symbol(f"_{len(self._symbols)}")
+
+    def _symbol(self, name: str) -> str:
         self._symbols.add(name)
+        if len(self._symbols) > _MOST_RULES:
+            raise UsageError(f"{self._what}: makes more than {_MOST_RULES} rules; simplify it")
         return name
-
-    def _name(self) -> str:
-        found = _NAME.match(self._text, self._at)
-        if found is None:
-            raise self._fault("the name of a rule is expected")
-        self._at = found.end()
-        self._symbols.add(found[0])
-        return found[0]
-
-    def _take(self, sign: str) -> bool:
-        taken = self._text.startswith(sign, self._at)
-        self._at += len(sign) if taken else 0
-        return taken
-
-    def _skip(self, blanks: re.Pattern[str]) -> None:
-        found = blanks.match(self._text, self._at)
-        self._at = self._at if found is None else found.end()
-
-    def _fault(self, what: str, at: int | None = None) -> UsageError:
-        position = self._at if at is None else at
-        line = self._text.count("\n", 0, position) + 1
-        near = self._text[position : position + 20]
-        return UsageError(f"{self._what}, line {line} ({shown(near) if near else 'the end'}): {what}")

@@ -4,15 +4,19 @@ Like llama.cpp (src/llama-grammar.cpp, 0c1e57098) it follows all readings at onc
 is left to come: equal remainders are the same number, however deep.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import accumulate
 
 from qwen3vl_edge.constraints.charsets import Ranges, contains
 from qwen3vl_edge.constraints.rules import Item, Letters, Ref, Rules, shortest
+from qwen3vl_edge.errors import UsageError
 
-__all__ = ["Machine"]
+__all__ = ["Machine", "check_crowds"]
 
+_TOKENS, _TOKEN = 4, 8  # so many tokens of so many characters are tried
+_MOST_PATHS = 500_000  # through one token; a microsecond each in llama.cpp
 _DONE = 0  # nothing is left to come
 _USUAL = "aA0 "  # characters that endings prefer
 
@@ -21,7 +25,7 @@ class Machine:
     """Follows one text.
 
     Args:
-        rules: Checked rules (`check_rules`): others may never come to an end here.
+        rules: Those of `read_gbnf`: others may never come to an end here.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -71,6 +75,33 @@ class Machine:
                 passed.append(self._number(items, i + 1, behind))
         self._readings = self._before_letters(passed)
         return bool(self._readings)
+
+    def crowd(self, n_chars: int, most: int) -> int:
+        """Go past the `n_chars` characters that most readings lead past; return how many paths they take.
+
+        Paths that meet again count each: llama.cpp follows them one by one within a token
+        (``llama_grammar_reject_candidates_for_stack``). Counting ends beyond `most`.
+        """
+        total, paths = 0, Counter(self._readings)
+        for _ in range(n_chars):
+            char = _busiest([(self._letters(one).ranges, paths[one]) for one in paths if one != _DONE])
+            passed: Counter[int] = Counter()
+            for reading, count in paths.items():
+                for one in self._past(reading, char):
+                    passed[one] += count
+                    total += count
+                if total > most:
+                    return total
+            paths = passed
+        self._readings = {*paths}
+        return total
+
+    def _past(self, reading: int, char: str) -> set[int]:
+        """Return where `reading` goes on behind `char`."""
+        items, i, behind = self._frames[reading]
+        if reading == _DONE or not char or not contains(self._letters(reading).ranges, char):
+            return set()
+        return self._before_letters([self._number(items, i + 1, behind)])
 
     def _length(self, reading: int) -> int:
         """Return how many characters are left to come at least."""
@@ -130,3 +161,27 @@ class Machine:
 def _usual(ranges: Ranges) -> str:
     """Return one character of `ranges`, a common one if there is one."""
     return next((char for char in _USUAL if contains(ranges, char)), chr(ranges[0][0]))
+
+
+def _busiest(sets: Iterable[tuple[Ranges, int]]) -> str:
+    """Return the first of the characters with the greatest weight in all `sets`; empty: there is none."""
+    change: Counter[int] = Counter()
+    for ranges, weight in sets:
+        for first, last in ranges:
+            change[first] += weight
+            change[last + 1] -= weight
+    points = sorted(change)
+    weights = [*accumulate(change[point] for point in points)]
+    return chr(points[weights.index(max(weights))]) if points else ""
+
+
+def check_crowds(rules: Rules, what: str) -> None:
+    """Check that few readings are in the running at a time, along the text that has the most of them.
+
+    Raises:
+        UsageError: llama.cpp would take too long to follow them; `what` is what the rules are.
+    """
+    machine = Machine(rules)
+    for _ in range(_TOKENS):
+        if machine.crowd(_TOKEN, _MOST_PATHS) > _MOST_PATHS:
+            raise UsageError(f"{what}: a text can be read in too many ways; write it so that there is one")

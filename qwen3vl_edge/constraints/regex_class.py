@@ -11,8 +11,6 @@ __all__ = ["Choice", "class_escape", "read_class", "unlike"]
 
 # What a class that names what it leaves out may still choose.
 _OPEN = union(charsets.PRINTABLE, charsets.of_text("\t\n\r"))
-# What can be generated at all: llama.cpp takes a NUL for the end of a token's text.
-_POSSIBLE: Ranges = ((1, 0xD7FF), (0xE000, 0x10FFFF))
 _CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "a": "\a", "b": "\b"}
 _HEX_DIGITS = {"x": 2, "u": 4, "U": 8}
 
@@ -36,7 +34,7 @@ class Choice:
 
     def node(self) -> Node:
         """Return one of the characters that surely match."""
-        return chars(intersection(self.surely, _POSSIBLE))
+        return chars(intersection(self.surely, charsets.POSSIBLE))
 
 
 def unlike(ranges: Ranges) -> Node:

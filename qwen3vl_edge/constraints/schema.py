@@ -11,12 +11,11 @@ from functools import reduce
 from itertools import permutations
 from operator import and_
 
-from qwen3vl_edge.constraints.circles import check_circles
 from qwen3vl_edge.constraints.dialects import Dialect
 from qwen3vl_edge.constraints.flat import Flat
 from qwen3vl_edge.constraints.keywords import COMBINING, read_keywords
 from qwen3vl_edge.constraints.nodes import NEVER, Node, alt, rule
-from qwen3vl_edge.constraints.place import At, Place, Pointers, Schema
+from qwen3vl_edge.constraints.place import At, Place, Pointers, Schema, check_circles
 from qwen3vl_edge.errors import UsageError
 
 __all__ = ["MOST_LEVELS", "schema_node"]
@@ -97,7 +96,9 @@ class _Schemas:
         )
         given = first.keyword("enum")
         listed = given if isinstance(given, list) else [first.keyword("const")]
-        return tuple(value for value in listed if self._valid(value, place))
+        # A validator looks through the whole list for each value; they are in it.
+        others = tuple(replace(at, schema=self._without(at, "enum")) if at is first else at for at in place)
+        return tuple(value for value in listed if self._valid(value, others))
 
     def _valid(self, value: object, place: Place) -> bool:
         return all(self._dialect.is_valid(value, at.schema) for at in place)

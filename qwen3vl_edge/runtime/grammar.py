@@ -5,9 +5,9 @@ import codecs
 import numpy as np
 from numpy.typing import NDArray
 
+from qwen3vl_edge.constraints import read_gbnf
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.runtime.candidates import Candidates
-from qwen3vl_edge.runtime.gbnf import check_grammar
 from qwen3vl_edge.runtime.model import TextModel
 from qwen3vl_edge.runtime.native import library
 
@@ -34,7 +34,7 @@ class Grammar:
     """
 
     def __init__(self, model: TextModel, text: str) -> None:
-        check_grammar(text)
+        read_gbnf(text)  # what is refused here may take llama.cpp down
         self._llama = library().llama
         self._model = model
         self._pending = b""  # the bytes of a character that is not complete

@@ -4,8 +4,7 @@ from random import Random
 
 import pytest
 
-from qwen3vl_edge.constraints import from_schema
-from qwen3vl_edge.constraints.gbnf_text import parse_gbnf
+from qwen3vl_edge.constraints import from_schema, read_gbnf
 from qwen3vl_edge.constraints.machine import Machine
 from qwen3vl_edge.constraints.rules import Rules
 from qwen3vl_edge.errors import UsageError
@@ -21,7 +20,7 @@ def fitted(rules: Rules, text: str) -> bool:
 def test_integers_are_exactly_those_between_the_bounds(seed: int) -> None:
     rng = Random(seed)
     low, high = sorted((rng.randint(-130, 130), rng.randint(-130, 130)))
-    rules = parse_gbnf(from_schema({"type": "integer", "minimum": low, "maximum": high}).grammar)
+    rules = read_gbnf(from_schema({"type": "integer", "minimum": low, "maximum": high}).grammar)
     assert [i for i in range(-200, 200) if fitted(rules, str(i))] == list(range(low, high + 1))
     assert not fitted(rules, "-0")
     assert not fitted(rules, f"0{high}")
@@ -34,7 +33,7 @@ def test_decimals_are_exactly_those_between_the_bounds(seed: int) -> None:
     strict = rng.random() < 0.5
     names = ("exclusiveMinimum", "exclusiveMaximum") if strict else ("minimum", "maximum")
     schema = {"type": "number", names[0]: float(low), names[1]: float(high)}
-    rules = parse_gbnf(from_schema(schema).grammar)
+    rules = read_gbnf(from_schema(schema).grammar)
     for i in range(-12500, 12500, 7):
         value = Decimal(i).scaleb(-3)
         inside = low < value < high if strict else low <= value <= high

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Iterator
 from random import Random
 
 import pytest
@@ -55,25 +56,33 @@ def random_pattern(rng: Random, depth: int = 2) -> str:
     return "|".join(options)
 
 
-def test_whatever_the_grammar_fits_the_expression_matches() -> None:
+def random_grammars() -> Iterator[tuple[Random, str, str]]:
+    """Patterns and their grammars; the few patterns that are too ambiguous to be followed are left out."""
+    n_refused = 0
     for seed in range(120):
         rng = Random(seed)
         pattern = random_pattern(rng)
-        grammar = from_regex(pattern).grammar
+        try:
+            yield rng, pattern, from_regex(pattern).grammar
+        except UsageError as fault:
+            assert "read in too many ways" in str(fault), pattern
+            n_refused += 1
+    assert n_refused < 6
+
+
+def test_whatever_the_grammar_fits_the_expression_matches() -> None:
+    for rng, pattern, grammar in random_grammars():
         for _ in range(5):
             text = random_text(grammar, rng)
-            assert re.fullmatch(pattern, text), (seed, pattern, text)
+            assert re.fullmatch(pattern, text), (pattern, text)
 
 
 def test_texts_that_an_ascii_expression_matches_fit_the_grammar() -> None:
-    for seed in range(120):
-        rng = Random(seed)
-        pattern = random_pattern(rng)
-        grammar = from_regex(pattern).grammar
+    for rng, pattern, grammar in random_grammars():
         for _ in range(20):
             text = "".join(rng.choices('abcdef019 _-.x]"\\{\n', k=rng.randint(0, 6)))
             matched = re.fullmatch(pattern, text) is not None
-            assert fits(grammar, text) is matched, (seed, pattern, text)
+            assert fits(grammar, text) is matched, (pattern, text)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from qwen3vl_edge.constraints.gbnf_text import parse_gbnf
+from qwen3vl_edge.constraints import read_gbnf
 from qwen3vl_edge.constraints.machine import Machine
 from qwen3vl_edge.constraints.rules import Letters
 
@@ -12,7 +12,7 @@ _LONG = 400  # from here on, whatever may end or close does
 
 def random_text(grammar: str, rng: Random) -> str:
     """Return one, drawn a character at a time."""
-    machine = Machine(parse_gbnf(grammar))
+    machine = Machine(read_gbnf(grammar))
     text = ""
     while True:
         letters = machine.letters()
@@ -25,7 +25,7 @@ def random_text(grammar: str, rng: Random) -> str:
 
 def fits(grammar: str, text: str) -> bool:
     """Whether `grammar` fits `text`."""
-    machine = Machine(parse_gbnf(grammar))
+    machine = Machine(read_gbnf(grammar))
     return all(machine.step(char) for char in text) and machine.may_end
 
 
