@@ -21,7 +21,10 @@ __all__ = ["AnswerOptions", "ConstraintOptions"]
 class AnswerOptions:
     """How to sample, and when to stop."""
 
-    max_tokens: options.MaxTokens = 1024
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Longest answer, in tokens.  [default: 1024]", show_default=False),
+    ] = None
     temperature: options.Temperature = None
     top_p: options.TopP = None
     top_k: options.TopK = None
@@ -32,7 +35,7 @@ class AnswerOptions:
     logit_bias: sampling_options.LogitBias = None
     seed: options.Seed = None
     stop: sampling_options.Stop = None
-    loop_guard: sampling_options.LoopGuard = True
+    loop_guard: sampling_options.LoopGuard = None
     think_budget: Annotated[
         int | None,
         typer.Option(
@@ -52,13 +55,28 @@ class AnswerOptions:
         """
         from qwen3vl_edge.runtime.engine import GenerateOptions
 
-        return GenerateOptions(
-            sampling=sampling_options.sampling(defaults, self._wishes()),
-            max_tokens=self.max_tokens,
+        return self.over(GenerateOptions(defaults), constraint, n_logprobs)
+
+    def over(
+        self, before: "GenerateOptions", constraint: "Constraint | None" = None, n_logprobs: int | None = None
+    ) -> "GenerateOptions":
+        """Give the options of the engine: these, laid over those that held `before`.
+
+        Raises:
+            UsageError: One is out of range.
+        """
+        from dataclasses import replace
+
+        either = sampling_options.either
+        stop = tuple(map(sampling_options.unescape, self.stop)) if self.stop else None
+        return replace(
+            before,
+            sampling=sampling_options.sampling(before.sampling, self._wishes()),
+            max_tokens=either(self.max_tokens, before.max_tokens),
             n_logprobs=n_logprobs,
-            stop=tuple(map(sampling_options.unescape, self.stop or ())),
-            loop_guard=self.loop_guard,
-            think_budget=self.think_budget,
+            stop=either(stop, before.stop),
+            loop_guard=either(self.loop_guard, before.loop_guard),
+            think_budget=either(self.think_budget, before.think_budget),
             constraint=constraint,
         )
 

@@ -9,6 +9,7 @@ import typer
 from qwen3vl_edge.cli import options
 from qwen3vl_edge.cli.answer_options import AnswerOptions
 from qwen3vl_edge.cli.engine_options import EngineOptions
+from qwen3vl_edge.cli.interrupt import Interrupted
 from qwen3vl_edge.cli.option_groups import grouped
 
 __all__ = ["CaptionOptions", "caption"]
@@ -46,7 +47,7 @@ def caption(
     qwen3vl-edge caption demo holiday/ -r --json > captions.jsonl
     qwen3vl-edge caption demo *.jpg --prompt "How many shapes are there?" --temperature 0
     """
-    from qwen3vl_edge.caption import Failure, find_pictures
+    from qwen3vl_edge.caption import Caption, Failure, find_pictures
     from qwen3vl_edge.caption import caption as caption_pictures
     from qwen3vl_edge.cli import view
     from qwen3vl_edge.sampling import Sampling
@@ -61,6 +62,8 @@ def caption(
     ):
         settings = answer.options(opened.info.sampling)
         for result in caption_pictures(opened, pictures, settings, prompt=question, system=system):
+            if isinstance(result, Caption) and result.stop_reason == "cancelled":
+                raise Interrupted  # by Ctrl-C: what there is, is no caption
             view.caption_line(result, as_json=json)
             n_failed += isinstance(result, Failure)
             task.advance()

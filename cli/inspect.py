@@ -14,12 +14,19 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect"]
 
+_CLIP_SUFFIXES = frozenset(
+    {".3gp", ".apng", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}
+    | {".mts", ".ogv", ".ts", ".webm", ".webp", ".wmv"}
+)
+
 
 def inspect(
     path: Annotated[
         str,
         typer.Argument(
-            metavar="PATH", help="Bundle or checkpoint folder, GGUF file, or `demo`.", show_default=False
+            metavar="PATH",
+            help="Bundle or checkpoint folder, GGUF file, clip, or `demo`.",
+            show_default=False,
         ),
     ],
     verify: Annotated[
@@ -32,7 +39,7 @@ def inspect(
     mmproj: options.Mmproj = None,
     json: options.Json = False,
 ) -> None:
-    """Show what a GGUF file, a bundle or a checkpoint holds.
+    """Show what a GGUF file, a bundle, a checkpoint or a clip holds.
 
     With --verify the files are read from end to end, compared with the manifest, and opened in a process
     of their own to read a prompt with a picture; exit code 1 says that a check has failed, and every check
@@ -42,13 +49,17 @@ def inspect(
     qwen3vl-edge inspect demo
     qwen3vl-edge inspect Qwen3-VL-2B-Instruct-GGUF --json
     qwen3vl-edge inspect Qwen3-VL-2B-Instruct-GGUF --verify
+    qwen3vl-edge inspect clip.mp4
     """
-    from qwen3vl_edge.cli import tables, verification_view, view
+    from qwen3vl_edge.cli import clip_facts, tables, verification_view, view
     from qwen3vl_edge.demo import DEMO_NAME
     from qwen3vl_edge.inspection import kind_of
 
     if mmproj and not verify:
         raise UsageError("--mmproj needs --verify: without it each file is shown for itself")
+    if _is_clip(Path(path)):
+        clip_facts.show(Path(path), as_json=json)
+        return
     named = options.find_model(path, None, view.progress()).folder if path == DEMO_NAME else Path(path)
     if verify and kind_of(named) == "checkpoint":
         raise UsageError(f"{path}: --verify is for bundles; convert this checkpoint, which also verifies")
@@ -64,6 +75,14 @@ def inspect(
             verification_view.show_checks(done)
     if done and not done.ok:
         raise GGUFError(done.problems)
+
+
+def _is_clip(path: Path) -> bool:
+    """Whether `path` is a file for the eye: its name says so, and it does not begin as a GGUF file."""
+    if path.suffix.lower() not in _CLIP_SUFFIXES or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) != b"GGUF"
 
 
 def _inspection(path: Path, done: "Verification | None") -> "Inspection | None":

@@ -11,7 +11,14 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
-__all__ = ["INTERRUPTED", "Interrupted", "answering", "raise_on_interrupt", "signals_kept"]
+__all__ = [
+    "INTERRUPTED",
+    "Interrupted",
+    "Interrupts",
+    "answering",
+    "raise_on_interrupt",
+    "signals_kept",
+]
 
 INTERRUPTED = 130
 """Exit code: 128 + SIGINT, as shells have it."""
@@ -73,33 +80,68 @@ def _cancel(wakes: socket.socket, engine: _Cancellable, pressed: threading.Event
             engine.cancel()
 
 
-def raise_on_interrupt() -> None:
+class Interrupts:
+    """What becomes of Ctrl-C while a command runs; see `raise_on_interrupt`."""
+
+    def __init__(self) -> None:
+        self._raised = threading.Event()
+        self._put_off = False
+        self._ended = False
+
+    def on_interrupt(self, _signal: int, frame: FrameType | None) -> None:
+        """Raise `Interrupted`, or come back in a moment.
+
+        An exception inside a callback from native code ends there: ctypes prints and drops it. So
+        there, the interrupt is put off until the callback has returned.
+        """
+        if self._ended:
+            return
+        if _inside_native_callback(frame):
+            self._put_off = True
+            again = threading.Timer(_AGAIN_S, _thread.interrupt_main)
+            again.daemon = True  # the end of the process does not wait for it
+            again.start()
+            return
+        self._put_off = False
+        self._raised.set()
+        raise Interrupted
+
+    def end(self) -> bool:
+        """Leave Ctrl-C to the system from now on; tell whether one was put off and never raised.
+
+        The watching thread has then stopped what native code was at, and the command may have taken that
+        for an ordinary end, or for an error.
+        """
+        self._ended = True
+        self._raised.set()  # nothing is left to wait for
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        return self._put_off
+
+    def watch(self, wakes: socket.socket, _woken: socket.socket) -> None:
+        """End the process if an interrupt is not raised soon; keeps both sockets open as long as it lives."""
+        while True:
+            if signal.SIGINT not in wakes.recv(64):
+                continue
+            _cancel_native_work()
+            if not self._raised.wait(_PATIENCE_S):
+                os.write(2, b"qwen3vl-edge: interrupted\n")
+                os._exit(INTERRUPTED)
+
+
+def raise_on_interrupt() -> Interrupts:
     """Have Ctrl-C raise `Interrupted` in the main thread, or end the process if that cannot be.
 
     Python runs signal handlers between its own instructions. Encoding a large picture is one native
     call that can take minutes; a thread, woken by the signal itself, has llama.cpp give it up, and ends
     the process if nothing comes of that.
     """
-    raised = threading.Event()
-
-    def on_interrupt(_signal: int, frame: FrameType | None) -> None:
-        _interrupt(frame, raised)
-
-    signal.signal(signal.SIGINT, on_interrupt)
+    interrupts = Interrupts()
+    signal.signal(signal.SIGINT, interrupts.on_interrupt)
     wakes, woken = socket.socketpair()
     woken.setblocking(False)
     signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(wakes, woken, raised), daemon=True).start()
-
-
-def _interrupt(frame: FrameType | None, raised: threading.Event) -> None:
-    # An exception inside a callback from native code ends there: ctypes prints and drops it. So
-    # there, the interrupt is put off until the callback has returned.
-    if _inside_native_callback(frame):
-        threading.Timer(_AGAIN_S, _thread.interrupt_main).start()
-        return
-    raised.set()
-    raise Interrupted
+    threading.Thread(target=interrupts.watch, args=(wakes, woken), daemon=True).start()
+    return interrupts
 
 
 def _inside_native_callback(frame: FrameType | None) -> bool:
@@ -113,14 +155,3 @@ def _cancel_native_work() -> None:
     cancel = getattr(native, "cancel", None)
     if cancel is not None:
         cancel()
-
-
-def _watch(wakes: socket.socket, _woken: socket.socket, raised: threading.Event) -> None:
-    """End the process if an interrupt is not raised soon; keeps both sockets open as long as it lives."""
-    while True:
-        if signal.SIGINT not in wakes.recv(64):
-            continue
-        _cancel_native_work()
-        if not raised.wait(_PATIENCE_S):
-            os.write(2, b"qwen3vl-edge: interrupted\n")
-            os._exit(INTERRUPTED)

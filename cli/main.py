@@ -1,93 +1,95 @@
-"""The command `qwen3vl-edge`: its sub-commands, and the one place where errors become exit codes."""
+"""The command `qwen3vl-edge` from its start to its end: the one place where errors become exit codes.
+
+The commands are loaded when Ctrl-C is heard already, for that takes a moment.
+"""
 
 import io
-import logging
+import os
 import sys
-import warnings
-from typing import Annotated
+from typing import Literal, TextIO
 
-import typer
-
-from qwen3vl_edge.cli.ask import ask
-from qwen3vl_edge.cli.caption import caption
-from qwen3vl_edge.cli.chat import chat
-from qwen3vl_edge.cli.convert import convert
-from qwen3vl_edge.cli.devices import devices
-from qwen3vl_edge.cli.inspect import inspect
 from qwen3vl_edge.cli.interrupt import INTERRUPTED, Interrupted, raise_on_interrupt
-from qwen3vl_edge.cli.quantize import quantize
 from qwen3vl_edge.errors import EdgeError, UsageError
 
-__all__ = ["app", "run"]
+__all__ = ["run"]
 
 _USAGE = 2
 _FAILURE = 1
 
-app = typer.Typer(
-    name="qwen3vl-edge",
-    help="Convert, quantize and run Qwen3-VL on your own machine, through llama.cpp.",
-    epilog="MODEL is a folder that `convert` wrote, a GGUF file with its projector beside it, or `demo`, "
-    "the small model that comes along.  Try: qwen3vl-edge ask demo 'What color is the circle?' -i PICTURE",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
+def __getattr__(name: str) -> object:
+    """Give ``app``, which loads every command, to those who ask for it."""
+    if name == "app":
+        from qwen3vl_edge.cli.app import app
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        sys.stdout.write(f"qwen3vl-edge {version('qwen3vl-edge')}\n")
-        raise typer.Exit
-
-
-@app.callback()
-def _main(
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show llama.cpp's own log.")] = False,
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    logging.basicConfig(format="qwen3vl-edge: %(levelname)s: %(message)s", level=logging.WARNING)
-    native = logging.getLogger("qwen3vl_edge.native")
-    native.setLevel(logging.DEBUG if verbose else logging.CRITICAL)
-
-
-for _command in (ask, caption, chat, convert, devices, inspect, quantize):
-    app.command()(_command)
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def run() -> None:
     """Run the command; errors become one line on stderr and exit code 1, or 2 for a wrong call."""
-    raise_on_interrupt()
-    _allow_any_text()
-    if not sys.warnoptions:  # Python's warnings are for developers: Pillow has one for every large picture
-        warnings.simplefilter("ignore")
+    _replace_closed_streams()
+    interrupts = raise_on_interrupt()
     try:
+        code, message = _run_command()
+    except (Interrupted, KeyboardInterrupt):
+        code, message = INTERRUPTED, ""
+    if interrupts.end() or code == INTERRUPTED:
+        sys.stderr.write("qwen3vl-edge: interrupted\n")
+        sys.exit(INTERRUPTED)
+    if message:
+        from qwen3vl_edge.cli.plain_text import escaped
+
+        sys.stderr.write(f"qwen3vl-edge: {escaped(message)}\n")
+    sys.exit(code)
+
+
+def _run_command() -> tuple[int | str | None, str]:
+    """Give the exit code and what is to be said of it."""
+    try:
+        _allow_any_text()
+        _hide_warnings()
+        from qwen3vl_edge.cli.app import app
+
         app()
-    except Interrupted:
-        _exit("interrupted", INTERRUPTED)
+    except SystemExit as end:  # typer's way to return
+        return end.code, ""
     except EdgeError as error:
-        _exit(str(error), _USAGE if isinstance(error, UsageError) else _FAILURE)
+        return _USAGE if isinstance(error, UsageError) else _FAILURE, f"error: {error}"
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        _exit(f"{error.strerror or error}{where}", _FAILURE)
+        return _FAILURE, f"error: {error.strerror or error}{where}"
     except MemoryError:
-        _exit("out of memory; close other programs, or use a smaller model or type", _FAILURE)
+        return _FAILURE, "error: out of memory; close other programs, or use a smaller model or type"
+    return 0, ""
+
+
+def _replace_closed_streams() -> None:
+    """Have an empty stream where a standard one is closed.
+
+    Python has None there, and the next file to be opened would get the stream's number: what native code
+    writes to standard error would end up in it.
+    """
+    sys.stdin = sys.stdin or _nothing("r")
+    sys.stdout = sys.stdout or _nothing("w")
+    sys.stderr = sys.stderr or _nothing("w")
+
+
+def _nothing(mode: Literal["r", "w"]) -> TextIO:
+    return os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8")
+
+
+def _hide_warnings() -> None:
+    """Silence Python's warnings, which are for developers: Pillow has one for every large picture."""
+    import warnings
+
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
 
 def _allow_any_text() -> None:
-    """Let file names that are no valid text through as the bytes that they are."""
-    for stream in (sys.stdout, sys.stderr):
+    """Let file names, and questions, that are no valid text through as the bytes that they are."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             is_utf8 = stream.encoding.lower().replace("-", "") == "utf8"
             stream.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
-
-
-def _exit(message: str, code: int) -> None:
-    from qwen3vl_edge.cli.plain_text import escaped
-
-    sys.stderr.write(f"qwen3vl-edge: {'' if code == INTERRUPTED else 'error: '}{escaped(message)}\n")
-    sys.exit(code)

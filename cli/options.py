@@ -67,12 +67,19 @@ Threads = Annotated[
 
 
 def find_model(name: str, mmproj: Path | None, progress: "Progress") -> "Bundle":
-    """Give the bundle that MODEL names."""
+    """Give the bundle that MODEL names.
+
+    Raises:
+        UsageError: A projector is named for the demo model, which has its own.
+        GGUFError: There is no such pair of files.
+    """
     from qwen3vl_edge.bundle import find_bundle
     from qwen3vl_edge.demo import DEMO_NAME, demo_bundle
     from qwen3vl_edge.paths import user_cache_dir
 
     if name == DEMO_NAME:
+        if mmproj is not None:
+            raise UsageError(f"--mmproj is for GGUF files; {DEMO_NAME} brings its own projector")
         return demo_bundle(user_cache_dir(), progress)
     return find_bundle(Path(name), mmproj)
 

@@ -21,6 +21,7 @@ __all__ = [
     "RepetitionPenalty",
     "SamplingWishes",
     "Stop",
+    "either",
     "parse_logit_bias",
     "sampling",
     "unescape",
@@ -68,8 +69,12 @@ Stop = Annotated[
     ),
 ]
 LoopGuard = Annotated[
-    bool,
-    typer.Option("--loop-guard/--no-loop-guard", help="End an answer that repeats itself without end."),
+    bool | None,
+    typer.Option(
+        "--loop-guard/--no-loop-guard",
+        help="End an answer that repeats itself without end.  [default: loop-guard]",
+        show_default=False,
+    ),
 ]
 
 _T = TypeVar("_T")
@@ -101,15 +106,15 @@ def sampling(defaults: "Sampling", wishes: SamplingWishes) -> "Sampling":
 
     return replace(
         defaults,
-        temperature=_either(wishes.temperature, defaults.temperature),
-        top_p=_either(wishes.top_p, defaults.top_p),
-        top_k=_either(wishes.top_k, defaults.top_k),
-        min_p=_either(wishes.min_p, defaults.min_p),
-        repetition_penalty=_either(wishes.repetition_penalty, defaults.repetition_penalty),
-        presence_penalty=_either(wishes.presence_penalty, defaults.presence_penalty),
-        frequency_penalty=_either(wishes.frequency_penalty, defaults.frequency_penalty),
-        logit_bias=_either(wishes.logit_bias, defaults.logit_bias),
-        seed=_either(wishes.seed, defaults.seed),
+        temperature=either(wishes.temperature, defaults.temperature),
+        top_p=either(wishes.top_p, defaults.top_p),
+        top_k=either(wishes.top_k, defaults.top_k),
+        min_p=either(wishes.min_p, defaults.min_p),
+        repetition_penalty=either(wishes.repetition_penalty, defaults.repetition_penalty),
+        presence_penalty=either(wishes.presence_penalty, defaults.presence_penalty),
+        frequency_penalty=either(wishes.frequency_penalty, defaults.frequency_penalty),
+        logit_bias=either(wishes.logit_bias, defaults.logit_bias),
+        seed=either(wishes.seed, defaults.seed),
     )
 
 
@@ -127,7 +132,8 @@ def unescape(text: str) -> str:
     return re.sub(r"\\[nrt\\]", lambda match: _ESCAPES[match.group()], text)
 
 
-def _either(wish: _T | None, default: _T) -> _T:
+def either(wish: _T | None, default: _T) -> _T:
+    """Give what is wished for, or, without a wish, `default`."""
     return default if wish is None else wish
 
 

@@ -1,5 +1,6 @@
 """Options of conversations: how they begin, what keeps them, what happens when the context is full."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,9 +11,31 @@ from qwen3vl_edge.errors import UsageError
 
 if TYPE_CHECKING:  # the commands must start fast: nothing heavy is imported before it is needed
     from qwen3vl_edge.chat import Conversation
+    from qwen3vl_edge.chat.session_place import FileStamp
     from qwen3vl_edge.runtime.engine import Engine, GenerateOptions
 
-__all__ = ["SessionOptions"]
+__all__ = ["KeptConversation", "SessionOptions"]
+
+
+@dataclass(frozen=True, eq=False)
+class KeptConversation:
+    """A conversation and where it is kept: ``stamp`` tells the file from what others make of it."""
+
+    conversation: "Conversation"
+    file: Path | None
+    stamp: "FileStamp"
+    with_state: bool
+
+    def save(self) -> None:
+        """Keep it if that is wanted.
+
+        Raises:
+            SessionError: It cannot be written, or another program has changed the file since.
+        """
+        from qwen3vl_edge.chat import save_session
+
+        if self.file is not None:
+            save_session(self.conversation, self.file, with_state=self.with_state, replaces=self.stamp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +67,45 @@ class SessionOptions:
         ),
     ] = None
 
-    def conversation(self, engine: "Engine", answer: "GenerateOptions") -> "Conversation":
+    def check(self) -> None:
+        """Make sure that the conversation can be kept, before a model is opened for nothing.
+
+        Raises:
+            SessionError: It cannot.
+        """
+        if self.session is not None:
+            from qwen3vl_edge.chat.session_place import check_place
+
+            check_place(self.session)
+
+    def open(
+        self, engine: "Engine", answer: "Callable[[GenerateOptions], GenerateOptions]"
+    ) -> KeptConversation:
         """Give the conversation that is kept, or a new one; says what the user should know of it.
+
+        Args:
+            engine: Who goes on.
+            answer: Lays what is wanted over how answers were made before, or over the model's defaults.
 
         Raises:
             UsageError: Another system prompt is wanted than the session's.
             SessionError: The file is damaged, or its pictures have changed.
         """
-        from qwen3vl_edge.chat import Conversation, load_session
+        from qwen3vl_edge.chat import Conversation
+        from qwen3vl_edge.chat.session_file import open_session
+        from qwen3vl_edge.chat.session_place import NO_FILE
         from qwen3vl_edge.cli import view
+        from qwen3vl_edge.runtime.engine import GenerateOptions
 
         if self.session is None or not self.session.exists():
-            return Conversation(engine, answer, system=self.system, policy=self.when_full or "stop")
-        conversation, notes = load_session(self.session, engine, answer, policy=self.when_full)
+            wanted = answer(GenerateOptions(engine.info.sampling))
+            new = Conversation(engine, wanted, system=self.system, policy=self.when_full or "stop")
+            return KeptConversation(new, self.session, NO_FILE, self.session_state)
+        opened = open_session(self.session, engine, policy=self.when_full)
+        conversation = opened.conversation
         if self.system not in {None, conversation.system}:
             raise UsageError(f"{self.session}: has another system prompt; --system is for new sessions")
-        for text in notes:
+        conversation.options = answer(conversation.options)
+        for text in opened.notes:
             view.note(text)
-        return conversation
-
-    def save(self, conversation: "Conversation") -> None:
-        """Keep `conversation` if that is wanted."""
-        from qwen3vl_edge.chat import save_session
-
-        if self.session is not None:
-            save_session(conversation, self.session, with_state=self.session_state)
+        return KeptConversation(conversation, self.session, opened.stamp, self.session_state)

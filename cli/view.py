@@ -21,6 +21,7 @@ from rich.progress import Progress as Bars
 
 from qwen3vl_edge.caption import Caption, Failure
 from qwen3vl_edge.chat import ChatEvent, Notice
+from qwen3vl_edge.cli.clip_view import ShownClips
 from qwen3vl_edge.cli.json_output import json_text, print_json
 from qwen3vl_edge.constraints import AnswerError, Constraint
 from qwen3vl_edge.errors import EngineError
@@ -140,12 +141,13 @@ def _checked(answer: str, constraint: Constraint) -> dict[str, object]:
     return {"valid": True} | ({"data": json.loads(answer)} if constraint.kind == "schema" else {})
 
 
-def cost(needed: Cost, *, as_json: bool) -> None:
-    """Print what a question takes of the context."""
+def cost(needed: Cost, *, as_json: bool, clips: ShownClips) -> None:
+    """Print what a question takes of the context, and how its clips are shown."""
     report = asdict(needed) | {"prompt": needed.prompt, "remaining": needed.remaining}
     if as_json:
-        print_json(report)
+        print_json(report | {"clips": clips.to_json(needed)})
         return
+    sys.stdout.write("".join(f"{line}\n" for line in clips.lines(needed)))
     lines = {
         "prompt": f"{needed.prompt} tokens: {needed.text} of text, {needed.vision} of pictures and clips",
         "in the context already": f"{needed.reused} tokens",

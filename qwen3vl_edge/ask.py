@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from qwen3vl_edge.clips import DEFAULT_OPTIONS, ClipOptions
 from qwen3vl_edge.errors import MediaError
 from qwen3vl_edge.images import load_picture
 from qwen3vl_edge.messages import Content, Message
@@ -18,6 +19,7 @@ def ask(  # noqa: PLR0913 -- the parts of one message
     *,
     pictures: Sequence[Path] = (),
     clips: Sequence[Path] = (),
+    clip_options: ClipOptions = DEFAULT_OPTIONS,
     system: str | None = None,
 ) -> Iterator[Event]:
     """Ask `question` about `pictures` and `clips`, shown in this order and before the question.
@@ -28,17 +30,23 @@ def ask(  # noqa: PLR0913 -- the parts of one message
         ContextFullError: The prompt does not fit.
         EngineError: The native library failed.
     """
-    content = load_media(engine.info, pictures, clips)
+    content = load_media(engine.info, pictures, clips, clip_options)
     messages = [] if system is None else [Message("system", (system,))]
     messages.append(Message("user", (*content, question)))
     return engine.generate(engine.info.template.parts(messages), options)
 
 
-def load_media(info: EngineInfo, pictures: Sequence[Path], clips: Sequence[Path] = ()) -> list[Content]:
-    """Load `pictures` and `clips` as the model of `info` is to see them.
+def load_media(
+    info: EngineInfo,
+    pictures: Sequence[Path],
+    clips: Sequence[Path] = (),
+    clip_options: ClipOptions = DEFAULT_OPTIONS,
+) -> list[Content]:
+    """Load `pictures` and `clips` as the model of `info` is to see them; clips are decoded later.
 
     Raises:
         MediaError: One cannot be read.
+        UsageError: The options leave nothing to show of a clip.
     """
     content: list[Content] = [load_picture(path, info.image_limits) for path in pictures]
     if clips:
@@ -46,5 +54,5 @@ def load_media(info: EngineInfo, pictures: Sequence[Path], clips: Sequence[Path]
             from qwen3vl_edge.video import load_clip  # noqa: PLC0415 -- loads slowly; only clips need it
         except ImportError as error:
             raise MediaError(f"OpenCV does not load ({error}); pip install opencv-python-headless") from error
-        content += [load_clip(path, info.video_limits) for path in clips]
+        content += [load_clip(path, info.video_limits, clip_options) for path in clips]
     return content

@@ -3,26 +3,98 @@
 Everything here is pure; `qwen3vl_edge.video` decodes.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from qwen3vl_edge.errors import MediaError
+from qwen3vl_edge.errors import MediaError, UsageError
 from qwen3vl_edge.images import Pixels, VisionPart
 from qwen3vl_edge.limits import VideoLimits, clip_size
 
-__all__ = ["Clip", "ClipPlan", "Footage", "plan_clip"]
+__all__ = [
+    "DEFAULT_OPTIONS",
+    "Clip",
+    "ClipOptions",
+    "ClipPlan",
+    "Footage",
+    "clip_of",
+    "frame_count",
+    "plan_clip",
+]
+
+_FRAMES_A_MOMENT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """What a clip's file holds."""
+    """What a clip's file holds: frame ``index`` is what is seen at ``start_s + index / fps`` seconds.
+
+    Where frames do not come evenly, ``fps`` is a grid on which they lie, and one of them can have
+    several indices.
+    """
 
     n_frames: int
     fps: float
     width: int
     height: int
+    start_s: float = 0.0
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.n_frames / self.fps
+
+
+@dataclass(frozen=True, slots=True)
+class ClipOptions:
+    """What to show of a clip; None leaves it to the model's own limits.
+
+    ``fps`` is how many frames of a second are shown, ``n_frames`` how many of the clip, ``start_s`` and
+    ``end_s`` bound the part that is shown, ``max_tokens`` what its frames may take together, and
+    ``max_frame_tokens`` one of them (a pair of frames takes as much as one).
+
+    Raises:
+        UsageError: A number is out of range, or two contradict each other.
+    """
+
+    fps: float | None = None
+    n_frames: int | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    max_tokens: int | None = None
+    max_frame_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and self.n_frames is not None:
+            raise UsageError("--fps and --frames cannot both say how many frames are shown; give one of them")
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise UsageError(f"{self.fps} frames a second cannot be shown; ask for more than 0")
+        for name in ("n_frames", "max_tokens", "max_frame_tokens"):
+            count: int | None = getattr(self, name)
+            if count is not None and count < 1:
+                raise UsageError(f"a clip cannot be shown with {name} {count}; ask for 1 or more")
+        start, end = self.start_s or 0.0, math.inf if self.end_s is None else self.end_s
+        if not 0 <= start < math.inf or not start <= end:
+            raise UsageError(f"there is nothing from {start:g} s to {end:g} s; give a start before the end")
+
+    def limits(self, limits: VideoLimits) -> VideoLimits:
+        """Give `limits` with these caps in place of the model's.
+
+        A pair of frames is one token a square, so a clip's tokens are half its volume:
+        ``total_pixels`` of qwen-vl-utils 0.0.14 (``fetch_video``) counts pairs, ``longest_edge`` of
+        transformers 5.23 frames.
+        """
+        if self.max_tokens is not None:
+            limits = replace(limits, max_pixels=self.max_tokens * _FRAMES_A_MOMENT * limits.factor**2)
+        if self.max_frame_tokens is not None:
+            limits = replace(limits, max_frame_tokens=self.max_frame_tokens)
+        return limits if self.fps is None else replace(limits, fps=self.fps)
+
+
+DEFAULT_OPTIONS = ClipOptions()
+"""What the reference does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,47 +102,106 @@ class ClipPlan:
     """Which frames are shown, when and how large.
 
     ``indices`` has an even length (an odd last frame stands twice); ``stamps_s`` has one entry a
-    pair, in seconds; ``width`` and ``height`` are those of every frame, in pixels.
+    pair, in seconds; ``width`` and ``height`` are those of every frame, in pixels. ``fps`` is the
+    footage's.
     """
 
     indices: tuple[int, ...]
     stamps_s: tuple[float, ...]
     width: int
     height: int
+    fps: float
+
+    def n_tokens(self, factor: int) -> int:
+        """Count the vision tokens of all pairs; `factor` is the side of one in pixels."""
+        return len(self.stamps_s) * (self.height // factor) * (self.width // factor)
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A clip, sampled and fitted: one (first, second) pair of frames a stamp. Compared by identity."""
+    """A clip, sampled: one moment a stamp, decoded and fitted when asked for. Compared by identity.
+
+    ``notes`` say what of the file could not be used, ``options`` how it was sampled.
+    """
 
     plan: ClipPlan
-    pairs: tuple[tuple[Pixels, Pixels], ...]
+    moments: tuple[VisionPart, ...]
     source: str
+    footage: Footage
+    options: ClipOptions = DEFAULT_OPTIONS
+    find_notes: Callable[[], tuple[str, ...]] = field(default=tuple, repr=False)
 
-    @cached_property
-    def moments(self) -> tuple[VisionPart, ...]:
-        """The pairs as the encoder takes them."""
-        return tuple(map(VisionPart, self.pairs))
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the file could not be used; damage may show only once the frames are decoded."""
+        return self.find_notes()
+
+    @property
+    def pairs(self) -> tuple[tuple[Pixels, ...], ...]:
+        """All frames at once, (first, second) for each stamp: memory for the whole clip."""
+        return tuple(moment.frames for moment in self.moments)
 
 
-def plan_clip(footage: Footage, limits: VideoLimits) -> ClipPlan:
+def clip_of(plan: ClipPlan, frames: Sequence[Pixels], source: str) -> Clip:
+    """Give a clip whose frames are at hand, fitted, one for each of ``plan.indices``."""
+    moments = tuple(
+        VisionPart.of((first, second)) for first, second in zip(frames[::2], frames[1::2], strict=True)
+    )
+    footage = Footage(plan.indices[-1] + 1, plan.fps, plan.width, plan.height)
+    return Clip(plan, moments, source, footage)
+
+
+def plan_clip(footage: Footage, limits: VideoLimits, options: ClipOptions = DEFAULT_OPTIONS) -> ClipPlan:
     """Choose frames, stamps and size as the reference does.
 
-    Sampling: ``n = clamp(int(frames / native_fps · fps), min_frames, max_frames)``, never more than
-    there are, spread evenly from first to last. Stamp of a pair: the mean of its frames' times,
-    ``index / native_fps``. Source: transformers 5.23, ``video_processing_qwen3_vl.py``
-    (``sample_frames``) and ``processing_qwen3_vl.py`` (``_calculate_timestamps``).
+    Frames are spread evenly from the first to the last of the range; the stamp of a pair is the mean of
+    its frames' times, ``index / native_fps``. Source: transformers 5.23, ``video_processing_qwen3_vl.py``
+    (``sample_frames``) and ``processing_qwen3_vl.py`` (``_calculate_timestamps``); for the range
+    qwen-vl-utils 0.0.14, ``calculate_video_frame_range``.
 
     Raises:
         MediaError: There is no frame, or the frames have an impossible shape.
+        UsageError: The range holds none.
     """
+    first, last = _range(footage, options)
+    count = frame_count(last - first + 1, footage.fps, limits, options)
+    sampled: list[int] = np.linspace(first, last, count).round().astype(int).tolist()
+    height, width = clip_size(count, footage.height, footage.width, options.limits(limits))
+    indices = (*sampled, sampled[-1]) if count % _FRAMES_A_MOMENT else tuple(sampled)
+    times = [index / footage.fps for index in indices]
+    stamps = tuple(footage.start_s + (a + b) / 2 for a, b in zip(times[::2], times[1::2], strict=True))
+    return ClipPlan(indices, stamps, width, height, footage.fps)
+
+
+def frame_count(n_available: int, native_fps: float, limits: VideoLimits, options: ClipOptions) -> int:
+    """Give how many of `n_available` frames are shown.
+
+    ``clamp(int(n / native_fps · fps), min_frames, max_frames)``, or as many as were asked for; never more
+    than there are, where transformers 5.23 (``sample_frames``) would show frames twice.
+    """
+    if options.n_frames is not None:
+        return min(options.n_frames, n_available)
+    wanted = int(n_available / native_fps * options.limits(limits).fps)
+    return min(max(wanted, limits.min_frames), limits.max_frames, n_available)
+
+
+def _range(footage: Footage, options: ClipOptions) -> tuple[int, int]:
+    """Give the first and the last index that may be shown."""
     if footage.n_frames < 1:
         raise MediaError("the clip has no frames")
-    wanted = int(footage.n_frames / footage.fps * limits.fps)
-    count = min(max(wanted, limits.min_frames), limits.max_frames, footage.n_frames)
-    sampled = np.linspace(0, footage.n_frames - 1, count).round().astype(int).tolist()
-    height, width = clip_size(count, footage.height, footage.width, limits)
-    indices = (*sampled, sampled[-1]) if count % 2 else tuple(sampled)
-    times = [index / footage.fps for index in indices]
-    stamps = tuple((a + b) / 2 for a, b in zip(times[::2], times[1::2], strict=True))
-    return ClipPlan(indices, stamps, width, height)
+    first, last = 0, footage.n_frames - 1
+    if options.start_s is not None:
+        first = math.ceil(_within(footage, options.start_s) * footage.fps)
+    if options.end_s is not None:
+        last = min(math.floor(_within(footage, options.end_s) * footage.fps), last)
+    if first > last:
+        start, end = footage.start_s, footage.start_s + footage.duration_s
+        raise UsageError(
+            f"there is no frame in the range asked for; the clip goes from {start:.2f} s to {end:.2f} s "
+            f"at {footage.fps:g} frames a second"
+        )
+    return first, last
+
+
+def _within(footage: Footage, time_s: float) -> float:
+    return max(0.0, min(time_s - footage.start_s, footage.duration_s))

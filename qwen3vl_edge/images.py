@@ -1,10 +1,13 @@
 """Pictures from disk to the exact pixels that the reference implementation gives the model."""
 
 import hashlib
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +18,8 @@ from qwen3vl_edge.limits import ImageLimits, smart_resize
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "PICTURE_FAULTS",
+    "Frames",
     "Picture",
     "Pixels",
     "VisionPart",
@@ -35,24 +40,52 @@ IMAGE_SUFFIXES = frozenset(
 """What a folder is searched for; a file named outright may have any suffix."""
 
 
+PICTURE_FAULTS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow's decoders raise at damaged files."""
+
 _DIGEST_BYTES = 16
+
+Frames = tuple[Pixels] | tuple[Pixels, Pixels]
 
 
 @dataclass(frozen=True, eq=False)
 class VisionPart:
-    """One picture (one frame) or one moment of a clip (two): what the encoder takes at once."""
+    """One picture (one frame) or one moment of a clip (two): what the encoder takes at once.
 
-    frames: tuple[Pixels] | tuple[Pixels, Pixels]
+    ``height`` and ``width`` of each frame are in pixels; ``digest`` is equal for what looks equal;
+    ``load`` gives the frames, decoding them where that is still to be done.
+    """
 
-    @cached_property
-    def digest(self) -> bytes:
-        """BLAKE2b of number, size and pixels of the frames: equal for what looks equal."""
-        digest = hashlib.blake2b(
-            repr([frame.shape for frame in self.frames]).encode(), digest_size=_DIGEST_BYTES
-        )
-        for frame in self.frames:
+    height: int
+    width: int
+    digest: bytes
+    load: Callable[[], Frames]
+
+    @classmethod
+    def of(cls, frames: Frames) -> Self:
+        """Give the part whose frames are at hand; the digest is BLAKE2b of number, size and pixels."""
+        digest = hashlib.blake2b(repr([frame.shape for frame in frames]).encode(), digest_size=_DIGEST_BYTES)
+        for frame in frames:
             digest.update(np.ascontiguousarray(frame).data)
-        return digest.digest()
+        height, width, _ = frames[0].shape
+        return cls(height, width, digest.digest(), lambda: frames)
+
+    @property
+    def frames(self) -> Frames:
+        """The frames, loaded anew each time it is asked for; the part does not keep them."""
+        return self.load()
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +98,7 @@ class Picture:
     @cached_property
     def vision(self) -> VisionPart:
         """The picture as the encoder takes it."""
-        return VisionPart((self.pixels,))
+        return VisionPart.of((self.pixels,))
 
 
 def load_picture(path: Path, limits: ImageLimits) -> Picture:
@@ -87,11 +120,14 @@ def load_picture_as(path: Path, height: int, width: int) -> Picture:
 
 
 def refit(picture: Picture, height: int, width: int) -> Picture:
-    """Give `picture` in another size: from its file if that is there, else from what the model was shown."""
+    """Give `picture` in another size: from its file if that still shows it, else from what was shown."""
+    path = Path(picture.source)
     try:
-        return load_picture_as(Path(picture.source), height, width)
+        if load_picture_as(path, *picture.pixels.shape[:2]).vision.digest == picture.vision.digest:
+            return load_picture_as(path, height, width)
     except MediaError:
-        return Picture(resize(Image.fromarray(picture.pixels), width, height), picture.source)
+        pass  # moved, or damaged since
+    return Picture(resize(Image.fromarray(picture.pixels), width, height), picture.source)
 
 
 def _load(path: Path, fitted: Callable[[Image.Image], Pixels]) -> Picture:
@@ -110,8 +146,7 @@ def _load(path: Path, fitted: Callable[[Image.Image], Pixels]) -> Picture:
         raise MediaError(f"{path}: {error}") from None
     except Image.DecompressionBombError:
         raise MediaError(f"{path} claims more pixels than is safe to decode; scale it down first") from None
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError) as error:
-        # what Pillow's decoders raise at damaged files
+    except PICTURE_FAULTS as error:
         raise MediaError(f"damaged picture {path}: {error}") from error
     return Picture(pixels, str(path))
 

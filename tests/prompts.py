@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qwen3vl_edge.clips import Clip, Footage, plan_clip
+from qwen3vl_edge.clips import Clip, Footage, clip_of, plan_clip
 from qwen3vl_edge.images import Picture, Pixels
 from qwen3vl_edge.limits import VideoLimits
 from qwen3vl_edge.messages import Content, Message
@@ -33,8 +33,7 @@ def synthetic_clip(seed: int, n_frames: int, fps: float = 2.0, height: int = 64,
     """A clip of `n_frames` frames at `fps`, planned as a real one."""
     plan = plan_clip(Footage(n_frames, fps, width, height), VideoLimits())
     shown = {i: synthetic_pixels(1000 * seed + i, plan.height, plan.width) for i in set(plan.indices)}
-    pairs = zip(plan.indices[::2], plan.indices[1::2], strict=True)
-    return Clip(plan, tuple((shown[a], shown[b]) for a, b in pairs), f"clip {seed}")
+    return clip_of(plan, [shown[index] for index in plan.indices], f"clip {seed}")
 
 
 def conversations() -> dict[str, list[Message]]:

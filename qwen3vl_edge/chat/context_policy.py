@@ -1,54 +1,45 @@
 """How a conversation is made to fit: which turns to leave out, which pictures to show smaller."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from qwen3vl_edge.errors import ContextFullError
 from qwen3vl_edge.images import Picture, refit
 from qwen3vl_edge.limits import ImageLimits, smart_resize
 from qwen3vl_edge.messages import Content, Message
 
-__all__ = ["drop_oldest", "shrink_pictures"]
+__all__ = ["n_to_drop", "shrink_pictures"]
 
 _SLACK = 0.875  # after dropping: else the next turn would drop again, and all would be read again
 
 
-def drop_oldest(prompt_tokens: Sequence[int], budget: int) -> int:
-    """Give how many of the oldest turns to leave out.
+def n_to_drop(n_tokens: Callable[[int], int], n_turns: int, budget: int) -> int:
+    """Give how many of the oldest turns to leave out: all, if even that is too little.
 
     Args:
-        prompt_tokens: Tokens of the prompt without the oldest 0, 1, 2 … turns.
+        n_tokens: Tokens of the prompt without so many of the oldest turns; falls as they grow.
+        n_turns: Turns there are.
         budget: What the prompt may have. A little less is aimed at.
-
-    Raises:
-        ContextFullError: The last question alone does not fit.
     """
-    if prompt_tokens[-1] > budget:
-        raise ContextFullError(
-            f"this question alone is {prompt_tokens[-1]} tokens, and {budget} are left beside its answer; "
-            "give fewer or smaller pictures, or less text"
-        )
-    enough = (n for n, tokens in enumerate(prompt_tokens) if tokens <= _SLACK * budget)
-    return next(enough, len(prompt_tokens) - 1)
+    low, high = 0, n_turns  # high does, as far as anything does
+    while low < high:
+        middle = (low + high) // 2
+        if n_tokens(middle) <= _SLACK * budget:
+            high = middle
+        else:
+            low = middle + 1
+    return high
 
 
 def shrink_pictures(messages: Sequence[Message], n_over: int, limits: ImageLimits) -> list[Message]:
     """Give `messages` with their largest pictures smaller, so that they take `n_over` tokens less.
 
-    All are held under one cap, the highest that is low enough.
-
-    Raises:
-        ContextFullError: Even the smallest that the model is shown are too much.
+    All are held under one cap, the highest that is low enough; the smallest that the model is shown,
+    if none is.
     """
     pictures = [item for message in messages for item in message.content if isinstance(item, Picture)]
     budget = sum(_n_tokens(picture, limits, None) for picture in pictures) - n_over
     low, high = limits.min_pixels // limits.factor**2, limits.max_pixels // limits.factor**2
-    if sum(_n_tokens(picture, limits, low) for picture in pictures) > budget:
-        raise ContextFullError(
-            f"the context is full: {n_over} tokens too many, and the smallest pictures do not save them; "
-            "clear or undo turns"
-        )
-    while low < high:  # low always fits
+    while low < high:
         middle = (low + high + 1) // 2
         fits = sum(_n_tokens(picture, limits, middle) for picture in pictures) <= budget
         low, high = (middle, high) if fits else (low, middle - 1)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from qwen3vl_edge.chat.context_policy import drop_oldest, shrink_pictures
+from qwen3vl_edge.chat.context_policy import n_to_drop, shrink_pictures
 from qwen3vl_edge.chat.turns import Turn
 from qwen3vl_edge.errors import ContextFullError, UsageError
 from qwen3vl_edge.messages import Content, Message
@@ -20,7 +20,7 @@ from qwen3vl_edge.runtime.engine import (
     Session,
 )
 
-__all__ = ["ChatEvent", "Conversation", "Notice", "Policy"]
+__all__ = ["ChatEvent", "Conversation", "History", "Notice", "Policy"]
 
 Policy = Literal["stop", "drop", "shrink"]
 """What to do when the context is full: refuse, leave out the oldest turns, or show smaller pictures."""
@@ -38,32 +38,70 @@ class Notice:
 ChatEvent = Event | Notice
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """The turns so far, of which the model is no longer shown the first ``n_dropped``.
+
+    ``before`` is what there was before the last turn: what undoing it brings back.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    n_dropped: int = 0
+    before: "History | None" = None
+
+    @property
+    def shown(self) -> tuple[Turn, ...]:
+        """What the model is shown."""
+        return self.turns[self.n_dropped :]
+
+    def and_then(self, turn: Turn, before: "History") -> "History":
+        """Give what there is after `turn`; undoing it brings `before` back."""
+        return History((*self.turns, turn), self.n_dropped, before)
+
+    def undone(self) -> "History":
+        """Give what there was before the last turn."""
+        n_left = len(self.turns) - 1
+        return self.before or History(self.turns[:n_left], min(self.n_dropped, n_left))
+
+
 class Conversation:
     """One conversation with an engine.
 
-    ``turns`` are all that were finished; those before ``n_dropped`` are no longer shown to the model.
+    A turn that has finished is in ``history``; nothing else changes that, so that a turn that fails or is
+    abandoned leaves no trace, and undoing one brings back all that it changed.
 
     Args:
         engine: Who answers.
         options: How; may be changed between turns.
         system: System prompt.
         policy: What to do when the context is full.
-        turns: What was said before.
+        history: What was said before.
+        session: Where the engine keeps what it has read; None opens one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- all but the first two have defaults
         self,
         engine: Engine,
         options: GenerateOptions,
         *,
         system: str | None = None,
         policy: Policy = "stop",
-        turns: Sequence[Turn] = (),
+        history: History | None = None,
+        session: Session | None = None,
     ) -> None:
         self.engine, self.options, self.system, self.policy = engine, options, system, policy
-        self.turns = list(turns)
-        self.n_dropped = 0
-        self.session: Session = engine.open_session()
+        self.history = history or History()
+        self.session: Session = session or engine.open_session()
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """All that was said."""
+        return self.history.turns
+
+    @property
+    def n_dropped(self) -> int:
+        """How many of the oldest turns the model is no longer shown."""
+        return self.history.n_dropped
 
     def close(self) -> None:
         """Give back what the engine keeps of the conversation."""
@@ -71,7 +109,7 @@ class Conversation:
 
     def cost(self, *content: Content) -> Cost:
         """Tell what asking `content` would take, as the conversation stands, before any policy."""
-        return self.session.cost(self._parts(self._shown, _question(content)))
+        return self._cost(self.history, _question(content))
 
     def ask(self, *content: Content) -> Iterator[ChatEvent]:
         """Ask `content`, texts, pictures and clips in this order; the turn stays when it has finished.
@@ -84,33 +122,18 @@ class Conversation:
             PromptError: The chat template refuses the messages.
             EngineError: The native library failed.
         """
-        question = _question(content)
-        for change in self._make_room(question):
-            if isinstance(change, Notice):
-                yield change
-            else:
-                question = change
-        answer, reasoning = "", ""
-        for event in self.session.generate(self._parts(self._shown, question), self.options):
-            match event:
-                case Generated(text=text):
-                    answer += text
-                case Reasoned(text=text):
-                    reasoning += text
-                case Finished(stop_reason=reason):
-                    self.turns.append(Turn(question, answer, reasoning, reason))
-            yield event
+        return self._ask(_question(content), replaces=False)
 
     def undo(self) -> Turn:
-        """Take the last turn back and give it.
+        """Take the last turn back, and what it changed, and give it.
 
         Raises:
             UsageError: There is none.
         """
         self._require_turn("undo")
-        turn = self.turns.pop()
-        self.n_dropped = min(self.n_dropped, len(self.turns))
-        return turn
+        undone = self.turns[-1]
+        self.history = self.history.undone()
+        return undone
 
     def regenerate(self) -> Iterator[ChatEvent]:
         """Ask the last question again; its old answer stays until the new one has finished.
@@ -119,7 +142,7 @@ class Conversation:
             UsageError: There is none.
         """
         self._require_turn("regenerate")
-        return self._replace_last(self.turns[-1].question.content)
+        return self._ask(self.turns[-1].question, replaces=True)
 
     def edit(self, text: str) -> Iterator[ChatEvent]:
         """Ask the last question with another text, its pictures and clips kept.
@@ -129,86 +152,84 @@ class Conversation:
         """
         self._require_turn("edit")
         media = [item for item in self.turns[-1].question.content if not isinstance(item, str)]
-        return self._replace_last((*media, text))
+        return self._ask(_question((*media, text)), replaces=True)
 
     def fork(self) -> "Conversation":
         """Give another conversation that has come as far as this one."""
-        twin = Conversation(
-            self.engine, self.options, system=self.system, policy=self.policy, turns=self.turns
+        return Conversation(
+            self.engine,
+            self.options,
+            system=self.system,
+            policy=self.policy,
+            history=self.history,
+            session=self.session.fork(),
         )
-        twin.session.close()
-        twin.session, twin.n_dropped = self.session.fork(), self.n_dropped
-        return twin
 
     def clear(self) -> None:
         """Forget every turn; the system prompt stays."""
-        self.turns.clear()
-        self.n_dropped = 0
+        self.history = History()
 
-    @property
-    def _shown(self) -> Sequence[Turn]:
-        return self.turns[self.n_dropped :]
+    def _ask(self, question: Message, *, replaces: bool) -> Iterator[ChatEvent]:
+        """Ask `question`, after all turns or in place of the last."""
+        self.engine.begin()
+        before = self.history.undone() if replaces else self.history
+        shown, question, notices = self._make_room(before, question)
+        yield from notices
+        answer, reasoning = "", ""
+        for event in self.session.generate(self._parts(shown, question), self.options):
+            match event:
+                case Generated(text=text):
+                    answer += text
+                case Reasoned(text=text):
+                    reasoning += text
+                case Finished(stop_reason=reason):
+                    self.history = shown.and_then(Turn(question, answer, reasoning, reason), before)
+            yield event
 
-    def _replace_last(self, content: tuple[Content, ...]) -> Iterator[ChatEvent]:
-        before = self.undo()
-        n_turns = len(self.turns)
-        try:
-            yield from self.ask(*content)
-        finally:
-            if len(self.turns) == n_turns:
-                self.turns.append(before)
+    def _cost(self, history: History, question: Message) -> Cost:
+        return self.session.cost(self._parts(history, question))
 
-    def _parts(self, turns: Sequence[Turn], question: Message) -> tuple[Part, ...]:
+    def _parts(self, history: History, question: Message) -> tuple[Part, ...]:
         messages = [] if self.system is None else [Message("system", (self.system,))]
-        for turn in turns:
+        for turn in history.shown:
             messages += [turn.question, Message("assistant", (turn.answer,))]
         return self.engine.info.template.parts([*messages, question])
 
-    def _make_room(self, question: Message) -> Iterator[Notice | Message]:
-        """Apply the policy, if need be; gives notices, and the question if it had to be changed."""
-        cost = self.session.cost(self._parts(self._shown, question))
+    def _make_room(self, history: History, question: Message) -> tuple[History, Message, list[Notice]]:
+        """Apply the policy, if need be: what is shown, the question, and what to say of it."""
+        cost = self._cost(history, question)
         n_answer = min(self.options.max_tokens, cost.context // 4)
-        if self.policy != "stop" and cost.remaining < n_answer:
-            if self.policy == "drop":
-                yield from self._drop(question, n_answer)
-            else:
-                yield from self._shrink(question, n_answer)
-        elif cost.remaining < 1:
-            raise ContextFullError(
-                f"the context is full: with this question the conversation is {cost.prompt} tokens "
-                f"({cost.vision} of them pictures) of {cost.context}; clear it, undo turns, or have "
-                "the oldest dropped or pictures shrunk"
-            )
-        elif cost.prompt > _WARN_AT * cost.context:
-            yield Notice(
-                f"the context is {cost.prompt / cost.context:.0%} full: {cost.prompt} of {cost.context} "
-                f"tokens, {cost.remaining} remain for the answer"
-            )
+        notices = []
+        if cost.remaining < n_answer and self.policy == "drop" and history.shown:
+            history = self._drop(history, question, cost.context - n_answer)
+            notices = [_dropped(history, cost, self._cost(history, question))]
+        elif cost.remaining < n_answer and self.policy == "shrink" and cost.vision:
+            history, question = self._shrink(history, question, n_answer - cost.remaining)
+            notices = [_shrunk(cost, self._cost(history, question))]
+        cost = self._cost(history, question) if notices else cost
+        if cost.remaining < 1:
+            raise ContextFullError(_full(cost, len(history.shown), self.policy))
+        if not notices and cost.prompt > _WARN_AT * cost.context:
+            notices = [_filling(cost)]
+        return history, question, notices
 
-    def _drop(self, question: Message, n_answer: int) -> Iterator[Notice]:
-        costs = [
-            self.session.cost(self._parts(self._shown[n:], question)) for n in range(len(self._shown) + 1)
-        ]
-        n_more = drop_oldest([cost.prompt for cost in costs], costs[0].context - n_answer)
-        self.n_dropped += n_more
-        yield Notice(
-            f"the context is full: the model no longer sees the oldest {self.n_dropped} turns "
-            f"({costs[0].prompt - costs[n_more].prompt} tokens)"
-        )
+    def _drop(self, history: History, question: Message, budget: int) -> History:
+        """Leave out as many of the oldest turns as have to be, in whole."""
 
-    def _shrink(self, question: Message, n_answer: int) -> Iterator[Notice | Message]:
-        shown = [turn.question for turn in self._shown]
-        cost = self.session.cost(self._parts(self._shown, question))
-        over = n_answer - cost.remaining
-        *before, question = shrink_pictures([*shown, question], over, self.engine.info.image_limits)
-        changed = [replace(turn, question=message) for turn, message in zip(self._shown, before, strict=True)]
-        self.turns[self.n_dropped :] = changed
-        yield question
-        now = self.session.cost(self._parts(self._shown, question))
-        yield Notice(
-            "the context is full: pictures are shown smaller, "
-            f"in {now.vision} tokens instead of {cost.vision}"
-        )
+        def without(n_more: int) -> History:
+            return replace(history, n_dropped=history.n_dropped + n_more)
+
+        def n_tokens(n_more: int) -> int:
+            return self._cost(without(n_more), question).prompt
+
+        return without(n_to_drop(n_tokens, len(history.shown), budget))
+
+    def _shrink(self, history: History, question: Message, n_over: int) -> tuple[History, Message]:
+        """Show pictures smaller, as far as that goes."""
+        messages = [*(turn.question for turn in history.shown), question]
+        *before, question = shrink_pictures(messages, n_over, self.engine.info.image_limits)
+        turns = [replace(turn, question=small) for turn, small in zip(history.shown, before, strict=True)]
+        return replace(history, turns=(*history.turns[: history.n_dropped], *turns)), question
 
     def _require_turn(self, what: str) -> None:
         if not self.turns:
@@ -217,3 +238,37 @@ class Conversation:
 
 def _question(content: Sequence[Content]) -> Message:
     return Message("user", tuple(content))
+
+
+def _filling(cost: Cost) -> Notice:
+    return Notice(
+        f"the context is {cost.prompt / cost.context:.0%} full: {cost.prompt} of {cost.context} "
+        f"tokens, {cost.remaining} remain for the answer"
+    )
+
+
+def _dropped(history: History, before: Cost, now: Cost) -> Notice:
+    number = "the oldest turn" if history.n_dropped == 1 else f"the oldest {history.n_dropped} turns"
+    return Notice(
+        f"the context is full: the model no longer sees {number}; the prompt is {now.prompt} tokens "
+        f"instead of {before.prompt}"
+    )
+
+
+def _shrunk(before: Cost, now: Cost) -> Notice:
+    return Notice(
+        f"the context is full: pictures are shown smaller, in {now.vision} tokens instead of {before.vision}"
+    )
+
+
+def _full(cost: Cost, n_turns: int, policy: Policy) -> str:
+    """Say that a prompt does not fit, and what would help it."""
+    remedies = ["give less text"]
+    if cost.vision:
+        remedies.append("give fewer pictures" if policy == "shrink" else "have pictures shrunk")
+    if n_turns:
+        remedies.append("undo or clear turns" if policy == "drop" else "have the oldest turns dropped")
+    return (
+        f"the context is full: with this question the prompt is {cost.prompt} tokens ({cost.vision} of them "
+        f"pictures) of {cost.context}; {', or '.join(remedies)}"
+    )

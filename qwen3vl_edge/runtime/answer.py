@@ -32,11 +32,17 @@ class Answer:
         sampler: Chooses them.
         options: What to generate.
         thinks: The prompt ends in an open reasoning.
-        room: Tokens that the context has room for.
+        room: Gives the cells that are free, whenever it is asked.
     """
 
     def __init__(
-        self, model: TextModel, sampler: Sampler, options: GenerateOptions, *, thinks: bool, room: int
+        self,
+        model: TextModel,
+        sampler: Sampler,
+        options: GenerateOptions,
+        *,
+        thinks: bool,
+        room: Callable[[], int],
     ) -> None:
         self._model, self._sampler, self._options, self._room = model, sampler, options, room
         self.stop_reason: StopReason | None = None
@@ -81,7 +87,7 @@ class Answer:
             return "length"
         if self.n_tokens == self._options.max_tokens:
             return "length"
-        if self.n_tokens > self._room:
+        if self._room() < 1:
             return "context"
         return "loop" if repeats else None
 
@@ -117,7 +123,7 @@ class Answer:
 
     def _close_form_if_due(self) -> None:
         """Where tokens run out, end a constrained answer in the shortest way that its form allows."""
-        n_left = min(self._options.max_tokens, self._room + 1) - self.n_tokens
+        n_left = min(self._options.max_tokens - self.n_tokens, self._room())
         if self._form is None or not self._begun or self._forced or self.stop_reason or n_left > _LOOK_AHEAD:
             return
         if self._decoder.getstate()[0]:  # amid a character

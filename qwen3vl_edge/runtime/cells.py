@@ -54,6 +54,14 @@ class Occupants:
     n_cells: int = 0
     position: int = 0
 
+    @property
+    def last_position(self) -> int:
+        """The highest position in the cells, -1 without any: all of a picture stands at its first."""
+        if not self.entries:
+            return -1
+        last = self.entries[-1]
+        return self.position - (1 if isinstance(last.key, int) else last.n_positions)
+
     def n_common(self, keys: Sequence[Key]) -> int:
         """Count the entries that `keys` begins with."""
         count = 0

@@ -72,7 +72,8 @@ class Context:
         """Have `n_ctx` cells or more, with all that stands in them.
 
         Raises:
-            EngineError: There is not enough memory; the context stays as it was.
+            EngineError: There is not enough memory; the context stays as it was, or is closed if not even
+                that can be had again.
         """
         size = self._llama.llama_state_get_size(self.handle)
         everything = np.empty(size, np.uint8)
@@ -90,6 +91,10 @@ class Context:
     def forget(self, sequence: int, position: int) -> None:
         """Empty the cells of a sequence from `position` on."""
         self._llama.llama_memory_seq_rm(self._memory, sequence, position, -1)
+
+    def last_position(self, sequence: int) -> int:
+        """Give the highest position in a sequence; -1 if it is empty."""
+        return int(self._llama.llama_memory_seq_pos_max(self._memory, sequence))
 
     def copy(self, source: int, target: int) -> None:
         """Make the empty sequence `target` a copy of `source`, in the same cells."""

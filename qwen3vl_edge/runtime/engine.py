@@ -233,5 +233,8 @@ class Engine(Protocol):
             EngineError: There are too many.
         """
 
+    def begin(self) -> None:
+        """Take back a `cancel` that came before: something new begins."""
+
     def cancel(self) -> None:
-        """End the answer that is being generated, within a token; any thread may call this."""
+        """End what is being read or generated, within a token; any thread may call this."""

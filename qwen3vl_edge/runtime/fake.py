@@ -76,12 +76,17 @@ class ScriptedEngine:
 
     def generate(self, parts: Sequence[Part], options: GenerateOptions) -> Iterator[Event]:
         """Continue the prompt `parts` with the scripted answer, cut at ``options.max_tokens``."""
+        self.begin()
         with closing(self.open_session()) as session:
             yield from session.generate(parts, options)
 
     def open_session(self) -> "ScriptedSession":
         """Give a place for one more conversation."""
         return ScriptedSession(self, Occupants(self.pool))
+
+    def begin(self) -> None:
+        """Take back a `cancel` that came before."""
+        self.cancelled = False
 
     def cancel(self) -> None:
         """End the answer that is being generated."""
@@ -105,7 +110,7 @@ class ScriptedSession:
             vision=vision,
             reused=sum(entry.n_cells for entry in entries[:n_kept]),
             encode=sum(entry.n_cells for entry in entries[n_kept:] if isinstance(entry.key, bytes)),
-            context=self._engine.n_ctx - self._engine.pool.n_used + self._occupants.n_cells,
+            context=self._room(n_kept),
         )
 
     def generate(self, parts: Sequence[Part], options: GenerateOptions) -> Iterator[Event]:
@@ -115,7 +120,6 @@ class ScriptedSession:
             raise ContextFullError(f"the prompt is {cost.prompt} tokens and the context {cost.context}")
         engine.prompts.append(tuple(parts))
         engine.options.append(options)
-        engine.cancelled = False
         entries = list(_entries(parts))
         n_kept = self._n_kept(entries)
         self._occupants.cut(n_kept)
@@ -155,6 +159,12 @@ class ScriptedSession:
     def close(self) -> None:
         """Give the place back."""
         self._occupants.cut(0)
+
+    def _room(self, n_kept: int) -> int:
+        entries = self._occupants.entries
+        kept = sum(entry.n_cells for entry in entries[:n_kept])
+        freed = sum(entry.n_cells for entry in entries[n_kept:] if entry.n_owners == 1)
+        return kept + self._engine.n_ctx - (self._engine.pool.n_used - freed)
 
     def _n_kept(self, entries: Sequence[Entry]) -> int:
         return max(0, min(self._occupants.n_common([entry.key for entry in entries]), len(entries) - 1))

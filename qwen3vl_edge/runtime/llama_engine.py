@@ -42,7 +42,7 @@ class LlamaEngine:
     Args:
         bundle: The pair of files.
         settings: How to open it.
-        progress: Told how much of the model is loaded.
+        progress: Told how much of the model is loaded, and later how much of a clip is encoded.
 
     Raises:
         UsageError: More context is wanted than the model has.
@@ -74,10 +74,11 @@ class LlamaEngine:
                 _cache(bundle, settings, placed),
                 options,
                 limit,
+                progress,
             )
             opened.callback(self._bench.close)
             self._opened = opened.pop_all()
-        self._session = self.open_session()
+        self._session: LlamaSession | None = None
         self._bench.load_s = time.perf_counter() - started
 
     @property
@@ -103,22 +104,33 @@ class LlamaEngine:
 
     def generate(self, parts: Sequence[Part], options: GenerateOptions) -> Iterator[Event]:
         """Continue the prompt `parts`; see `Engine.generate`."""
-        self._session.forget()
-        return self._session.generate(parts, options)
+        self.begin()
+        return self._alone().generate(parts, options)
 
     def next_logits(self, parts: Sequence[Part]) -> NDArray[np.float32]:
         """Read the prompt `parts` and give the logits of the token after it, shape (n_vocab,)."""
-        self._session.forget()
-        return self._session.next_logits(parts)
+        self.begin()
+        return self._alone().next_logits(parts)
 
     def count(self, parts: Sequence[Part]) -> tuple[int, int]:
         """Give the tokens of the prompt `parts`: of text (vision marks included) and of vision."""
-        cost = self._session.cost(parts)
+        cost = self._alone().cost(parts)
         return cost.text, cost.vision
+
+    def begin(self) -> None:
+        """Take back a `cancel` that came before; see `Engine.begin`."""
+        library().go_on()
 
     def cancel(self) -> None:
         """End what is being generated; see `Engine.cancel`."""
         library().cancel()
+
+    def _alone(self) -> LlamaSession:
+        """Give the session of questions that stand alone, with nothing read."""
+        if self._session is None:
+            self._session = self.open_session()
+        self._session.forget()
+        return self._session
 
 
 def _cache(bundle: Bundle, settings: EngineSettings, placed: Resolved) -> EmbeddingCache:

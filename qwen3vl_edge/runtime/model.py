@@ -28,6 +28,7 @@ class TextModel:
         progress: Told how much is loaded.
 
     Raises:
+        Cancelled: `Library.cancel` was called meanwhile.
         EngineError: llama.cpp refuses the file.
     """
 
@@ -53,6 +54,7 @@ class TextModel:
             self.handle = self._llama.llama_model_load_from_file(os.fsencode(path), parameters)
             library().report_loading(None)
         if not self.handle:
+            library().check_cancelled()
             raise EngineError(f"llama.cpp cannot open {path}: {library().complaint()}")
         self.vocab = self._llama.llama_model_get_vocab(self.handle)
         self.n_vocab: int = self._llama.llama_vocab_n_tokens(self.vocab)

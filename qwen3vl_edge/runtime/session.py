@@ -28,6 +28,7 @@ from qwen3vl_edge.runtime.native import Cancelled, library
 from qwen3vl_edge.runtime.sampler import Sampler
 from qwen3vl_edge.runtime.tokenized import TokenizedPrompt
 from qwen3vl_edge.runtime.workbench import Workbench
+from qwen3vl_edge.sampling import GREEDY
 
 __all__ = ["LlamaSession"]
 
@@ -55,45 +56,44 @@ class LlamaSession:
         new = {key for key in prompt.keys[n_kept:] if isinstance(key, bytes)}
         n_encode = sum(prompt.entry(key).n_cells for key in new if not self._bench.has_encoded(key))
         reused = sum(entry.n_cells for entry in self._occupants.entries[:n_kept])
-        return Cost(prompt.n_text, prompt.n_vision, reused, n_encode, self._room)
+        return Cost(prompt.n_text, prompt.n_vision, reused, n_encode, self._room(n_kept))
 
     def next_logits(self, parts: Sequence[Part]) -> NDArray[np.float32]:
         """Read the prompt `parts` and give the logits of the token after it, shape (n_vocab,)."""
-        library().go_on()
-        self._read(self._tokenized(parts), 1, Seconds())
+        self._read(_Run(self._tokenized(parts), GenerateOptions(GREEDY), Seconds()))
         return self._context.logits().copy()
 
     def generate(self, parts: Sequence[Part], options: GenerateOptions) -> Iterator[Event]:
         """Continue the prompt `parts`; see `Engine.generate`."""
-        library().go_on()
-        prompt = self._tokenized(parts)
-        run = _Run(prompt, options, self._bench.first_seconds())
-        try:
-            run.n_reused = self._read(prompt, options.max_tokens, run.seconds)
-            yield from self._answer(run)
-        except Cancelled:
-            run.stop = "cancelled"
+        run = _Run(self._tokenized(parts), options, self._bench.first_seconds())
+        with closing(self._sampler(run)) as sampler:  # first: it refuses what cannot be
+            try:
+                self._read(run)
+                yield from self._answer(run, sampler)
+            except Cancelled:
+                library().go_on()
+                run.stop = "cancelled"
         yield run.finished()
 
     def forget(self) -> None:
         """Have read nothing."""
         self._n_prompts += 1
-        self._occupants.cut(0)
+        self._cut(0)
 
     def fork(self) -> "LlamaSession":
         """Give another session that has read the same; see `Session.fork`."""
         self._check_open()
         twin = self._bench.take_sequence()
         if self._occupants.entries:
-            self._context.forget(self._number, self._occupants.position)
+            self._bench.empty(self._number, self._occupants.position)
             self._context.copy(self._number, twin)
         return LlamaSession(self._bench, twin, self._occupants.fork())
 
     def save_cells(self) -> SavedCells:
         """Give what the session has read, to be kept and taken up by `restore_cells`."""
         self._check_open()
-        context = self._bench.context(self._bench.pool.n_used)
-        context.forget(self._number, self._occupants.position)
+        self._bench.empty(self._number, self._occupants.position)
+        context = self._context
         return SavedCells(tuple(self._occupants.entries), context.state(self._number))
 
     def restore_cells(self, saved: SavedCells) -> None:
@@ -104,42 +104,40 @@ class LlamaSession:
             EngineError: llama.cpp does not take it.
         """
         self._check_open()
-        self._n_prompts += 1
-        self._occupants.cut(0)
+        self.forget()
         n_cells = sum(entry.n_cells for entry in saved.entries)
-        if n_cells > self._room:
-            raise ContextFullError(f"the saved session has {n_cells} tokens and the context {self._room}")
         context = self._bench.context(self._bench.pool.n_used + n_cells)
         context.restore(self._number, saved.state)
         for entry in saved.entries:
             self._occupants.append(Entry(entry.key, entry.n_cells, entry.n_positions))
+        if context.last_position(self._number) != self._occupants.last_position:
+            self.forget()
+            raise EngineError("the saved state does not hold what its list says")
 
     def close(self) -> None:
         """Give the cells back."""
         if not self._closed:
+            self.forget()
             self._closed = True
-            self._occupants.cut(0)
             self._bench.give_back(self._number)
 
-    def _answer(self, run: "_Run") -> Iterator[Event]:
+    def _answer(self, run: "_Run", sampler: Sampler) -> Iterator[Event]:
         """Generate after the prompt of `run` has been read."""
         mine, model = self._n_prompts, self._bench.model
-        room = self._room - self._occupants.n_cells
-        with closing(self._sampler(run)) as sampler:
-            answer = Answer(model, sampler, run.options, thinks=run.prompt.thinks, room=room)
-            while True:
-                with _clock(run.seconds, "decode"):
-                    token = answer.choose(lambda: sampler.choose(self._context.handle))
-                logprob = token_logprob(model, self._context.logits(), token, run.options.n_logprobs)
-                event = answer.take(token, logprob)
-                run.follow(answer)
-                yield event
-                if answer.stop_reason:
-                    return
-                self._check_turn(mine)
-                library().check_cancelled()
-                with _clock(run.seconds, "decode"):
-                    self._read_tokens([token], logits=True)
+        answer = Answer(model, sampler, run.options, thinks=run.prompt.thinks, room=self._bench.n_free)
+        while True:
+            with _clock(run.seconds, "decode"):
+                token = answer.choose(lambda: sampler.choose(self._context.handle))
+            logprob = token_logprob(model, self._context.logits(), token, run.options.n_logprobs)
+            event = answer.take(token, logprob)
+            run.follow(answer)
+            yield event
+            if answer.stop_reason:
+                return
+            self._check_turn(mine)
+            library().check_cancelled()
+            with _clock(run.seconds, "decode"):
+                self._read_tokens([token], logits=True)
 
     def _sampler(self, run: "_Run") -> Sampler:
         constraint = run.options.constraint
@@ -147,42 +145,46 @@ class LlamaSession:
             self._bench.model,
             run.options.sampling,
             run.prompt.text_tokens(),
-            self._context.n_ctx,
+            self._bench.limit,
             constraint.grammar if constraint else None,
         )
 
-    def _read(self, prompt: TokenizedPrompt, n_answer: int, seconds: Seconds) -> int:
-        """Read what is new in `prompt`, with room for an answer; returns the tokens that were there."""
-        n_prompt, room = prompt.n_text + prompt.n_vision, self._room
+    def _read(self, run: "_Run") -> None:
+        """Read what is new in the prompt of `run`."""
+        prompt, seconds = run.prompt, run.seconds
+        n_kept = self._n_kept(prompt)
+        n_prompt, room = prompt.n_text + prompt.n_vision, self._room(n_kept)
         if n_prompt + 1 > room:
             raise ContextFullError(
                 f"the prompt is {n_prompt} tokens ({prompt.n_vision} of them pictures) and the context "
                 f"{room}; give fewer or smaller pictures, or less text"
             )
         self._n_prompts += 1
-        self._occupants.cut(self._n_kept(prompt))
-        n_reused = self._occupants.n_cells
-        context = self._bench.context(self._bench.pool.n_used - n_reused + min(n_prompt + n_answer, room))
-        context.forget(self._number, self._occupants.position)
+        self._cut(n_kept)
+        run.n_reused = self._occupants.n_cells
+        n_new = n_prompt - run.n_reused
+        context = self._bench.context(self._bench.pool.n_used + n_new, run.options.max_tokens)
         pending: list[int] = []
-        for key in prompt.keys[len(self._occupants.entries) :]:
-            if isinstance(key, int):
-                pending.append(key)
-                continue
-            with _clock(seconds, "encode"):
-                embeddings = self._bench.encode(prompt.visions[key])
-            with _clock(seconds, "prefill"):
-                self._read_tokens(pending, logits=False)
-                context.read_vision(embeddings, prompt.grid(key), self._number, self._occupants.position)
-            self._occupants.append(prompt.entry(key))
-            pending = []
+        new = prompt.keys[len(self._occupants.entries) :]
+        with self._bench.encoding(sum(isinstance(key, bytes) for key in new)) as task:
+            for key in new:
+                if isinstance(key, int):
+                    pending.append(key)
+                    continue
+                with _clock(seconds, "encode"):
+                    embeddings = self._bench.encode(prompt.visions[key])
+                with _clock(seconds, "prefill"):
+                    self._read_tokens(pending, logits=False)
+                    context.read_vision(embeddings, prompt.grid(key), self._number, self._occupants.position)
+                self._occupants.append(prompt.entry(key))
+                pending = []
+                task.advance()
         with _clock(seconds, "prefill"):
             self._read_tokens(pending, logits=True)
             context.wait()
-        return n_reused
 
     def _read_tokens(self, tokens: Sequence[int], *, logits: bool) -> None:
-        context = self._context
+        context = self._bench.context(self._bench.pool.n_used + len(tokens))
         for start in range(0, len(tokens), context.n_batch):
             piece = tokens[start : start + context.n_batch]
             last = logits and start + len(piece) == len(tokens)
@@ -202,10 +204,17 @@ class LlamaSession:
     def _context(self) -> Context:
         return self._bench.context(0)
 
-    @property
-    def _room(self) -> int:
-        """Cells that this session may fill: what others have filled is theirs."""
-        return self._bench.limit - (self._bench.pool.n_used - self._occupants.n_cells)
+    def _room(self, n_kept: int) -> int:
+        """Cells that a prompt which keeps so many entries may fill: what others use is theirs."""
+        entries = self._occupants.entries
+        kept = sum(entry.n_cells for entry in entries[:n_kept])
+        freed = sum(entry.n_cells for entry in entries[n_kept:] if entry.n_owners == 1)
+        return kept + self._bench.limit - (self._bench.pool.n_used - freed)
+
+    def _cut(self, n_entries: int) -> None:
+        """Keep the first `n_entries`, in the cells too."""
+        self._occupants.cut(n_entries)
+        self._bench.empty(self._number, self._occupants.position)
 
     def _check_open(self) -> None:
         if self._closed or self._bench.closed:

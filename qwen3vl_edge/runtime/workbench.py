@@ -1,7 +1,10 @@
 """What the sessions of an engine share: the open files, the context, the encoder's outputs."""
 
-from qwen3vl_edge.errors import EngineError
+from contextlib import AbstractContextManager
+
+from qwen3vl_edge.errors import ContextFullError, EngineError
 from qwen3vl_edge.images import VisionPart
+from qwen3vl_edge.progress import SILENT, Progress, Task
 from qwen3vl_edge.runtime.cells import Pool
 from qwen3vl_edge.runtime.context import Context, ContextOptions
 from qwen3vl_edge.runtime.embedding_cache import EmbeddingCache
@@ -11,6 +14,9 @@ from qwen3vl_edge.runtime.projector import Embeddings, Projector
 from qwen3vl_edge.runtime.tokenized import Tokenizer
 
 __all__ = ["Workbench"]
+
+_FOR_ANSWER = 1024  # cells; a longer answer has the context grow on the way
+_LONG = 4  # pictures and moments of which an encoder on a CPU makes people wait
 
 
 class Workbench:
@@ -23,6 +29,7 @@ class Workbench:
         cache: Keeps encoder outputs.
         options: Of the context, which is made when it is needed.
         limit: Cells that the context may have; it grows towards them from ``options.n_ctx``.
+        progress: Told how many moments of a clip are encoded.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 -- the parts of an engine
@@ -33,12 +40,14 @@ class Workbench:
         cache: EmbeddingCache,
         options: ContextOptions,
         limit: int,
+        progress: Progress = SILENT,
     ) -> None:
         self.model, self.tokenizer, self.limit = model, tokenizer, limit
         self.pool = Pool()
         self.closed = False
         self.load_s = 0.0
         self._projector, self._cache, self._options = projector, cache, options
+        self._progress = progress
         self._context: Context | None = None
         self._free = list(range(options.n_sequences))
 
@@ -54,19 +63,33 @@ class Workbench:
         seconds, self.load_s = Seconds(load=self.load_s), 0.0
         return seconds
 
-    def context(self, n_cells: int) -> Context:
-        """Give the context, with `n_cells` or more.
+    def n_free(self) -> int:
+        """Cells that can still be filled, by whichever session."""
+        return self.limit - self.pool.n_used
+
+    def context(self, n_cells: int, n_answer: int = 0) -> Context:
+        """Give the context, with `n_cells` or more; one that is made or grows has some for an answer, too.
 
         Raises:
+            ContextFullError: There may not be so many.
             EngineError: There is not enough memory for them.
         """
+        if n_cells > self.limit:
+            raise ContextFullError(f"{n_cells} tokens are wanted, and the context may have {self.limit}")
+        more = min(n_cells + min(n_answer, _FOR_ANSWER), self.limit)
         if self._context is None:
-            self._context = Context(
-                self.model, self._options, max(n_cells, self._options.n_ctx, 1)
-            )  # 0 would be the model's own
+            self._context = Context(self.model, self._options, max(more, self._options.n_ctx, 1))
         elif n_cells > self._context.n_ctx:
-            self._context.grow(max(n_cells, min(2 * self._context.n_ctx, self.limit)))
+            try:
+                self._context.grow(max(more, min(2 * self._context.n_ctx, self.limit)))
+            finally:
+                self.closed = self._context.handle is None
         return self._context
+
+    def empty(self, sequence: int, position: int) -> None:
+        """Empty the cells of a sequence from `position` on."""
+        if self._context is not None:
+            self._context.forget(sequence, position)
 
     def take_sequence(self) -> int:
         """Give the number of a sequence that nobody uses.
@@ -79,14 +102,17 @@ class Workbench:
         return self._free.pop(0)
 
     def give_back(self, sequence: int) -> None:
-        """Empty a sequence for its next user."""
-        if self._context is not None:
-            self._context.forget(sequence, 0)
+        """Take a sequence, which is empty, back for its next user."""
         self._free.append(sequence)
 
     def has_encoded(self, digest: bytes) -> bool:
         """Tell whether a picture need not be encoded."""
         return self._cache.has(digest)
+
+    def encoding(self, n_visions: int) -> AbstractContextManager[Task]:
+        """Open a task of so many pictures and moments; few of them are not worth a bar."""
+        progress = self._progress if n_visions >= _LONG else SILENT
+        return progress.task("encoding", n_visions, "moments")
 
     def encode(self, vision: VisionPart) -> Embeddings:
         """Give the encoder's output for a picture or pair, shape (n_tokens, n_embd_inp)."""

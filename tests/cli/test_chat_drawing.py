@@ -76,6 +76,7 @@ class Terminal:
 def ticks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let every piece be drawn."""
     monkeypatch.setattr(markdown_answer, "_BETWEEN_DRAWINGS_S", 0.0)
+    monkeypatch.setattr(markdown_answer, "_REST", 0)
     yield
 
 
@@ -108,7 +109,7 @@ def test_the_whole_answer_stands_there(ticks: None) -> None:
         "The end.",
     ):
         assert rows.count(line) == 1, rows
-    assert "\n\n\n\n" not in "\n".join(rows)  # code brings empty lines of its own, in its color
+    assert "\n\n\n" not in "\n".join(rows)
 
 
 def test_an_answer_longer_than_the_screen_is_not_lost(ticks: None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qwen3vl_edge.chat import Conversation, Turn, load_session
+from qwen3vl_edge.chat import Conversation, History, Turn, load_session
 from qwen3vl_edge.cli.terminal import fetching, keeper
 from qwen3vl_edge.cli.terminal.fetching import fetch_picture
 from qwen3vl_edge.cli.terminal.folders import private_file, user_data_dir
@@ -27,8 +27,8 @@ RED = (SAMPLES / "red_circle.png").read_bytes()
 
 
 def said(*answers: str) -> Conversation:
-    turns = [Turn(Message("user", ("?",)), answer) for answer in answers]
-    return Conversation(ScriptedEngine(lambda _: ""), GenerateOptions(GREEDY), turns=turns)
+    turns = tuple(Turn(Message("user", ("?",)), answer) for answer in answers)
+    return Conversation(ScriptedEngine(lambda _: ""), GenerateOptions(GREEDY), history=History(turns))
 
 
 def answers(path: Path) -> list[str]:

@@ -1,9 +1,8 @@
-"""Every command of the chat, and what a typed line becomes, on the scripted engine."""
+"""The commands of the chat, on the scripted engine."""
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,6 @@ from PIL import Image, ImageGrab
 
 from qwen3vl_edge.chat import load_session
 from qwen3vl_edge.cli.terminal.commands import COMMANDS
-from qwen3vl_edge.cli.terminal.settings import SETTINGS
-from qwen3vl_edge.cli.terminal.status import status_line
-from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.images import Picture
 from qwen3vl_edge.runtime.engine import GenerateOptions
 from qwen3vl_edge.sampling import GREEDY
@@ -34,47 +30,6 @@ def picture(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "grey picture.png"
     Image.new("RGB", (320, 256), "grey").save(path)
     yield path
-
-
-def test_a_question_is_answered_and_kept(talk: Talk) -> None:
-    assert talk("Hello") == ["answer answer 1"]
-    assert talk.asked() == "[user]Hello[assistant]"
-    kept = talk.chat.keeper.file
-    assert kept is not None
-    again, notes = load_session(kept, talk.engine, GenerateOptions(GREEDY))
-    assert ([turn.answer for turn in again.turns], notes) == (["answer 1"], ())
-
-
-def test_attachments_are_listed_with_their_cost_before_they_are_sent(talk: Talk, picture: Path) -> None:
-    assert talk(f"/image '{picture}'") == [
-        "note [1] grey picture.png: 320×256 px, 80 tokens",
-        "picture (256, 320, 3)",
-    ]
-    cost, answer = talk("What is it?")
-    assert cost.startswith("note ")
-    assert "80 of pictures and clips" in cost
-    assert "80 to be encoded" in cost
-    assert answer == "answer answer 1"
-    assert "#What is it?[assistant]" in talk.asked()
-    assert talk.chat.attachments == []
-
-
-def test_dropped_paths_become_attachments(talk: Talk, picture: Path) -> None:
-    escaped = str(picture).replace(" ", "\\ ")
-    for dropped in (f"'{picture}'", f'"{picture}"', escaped, picture.as_uri()):
-        talk(f"{dropped} What is it?")
-        assert talk.asked().endswith("#What is it?[assistant]")
-        talk(f"What is it? {dropped}")
-        assert talk.asked().endswith("#What is it?[assistant]")
-    talk(f"Compare {escaped} with '{RED}' now")
-    assert talk.asked().endswith("[user]Compare#with#now[assistant]")
-
-
-def test_a_line_of_files_alone_attaches_them(talk: Talk, picture: Path) -> None:
-    assert talk(f"'{picture}' {RED}")[-1] == "note attached; now ask about it"
-    assert talk.engine.prompts == []
-    talk("And?")
-    assert talk.asked().count("#") == 2
 
 
 def test_clips(talk: Talk) -> None:
@@ -117,7 +72,7 @@ def test_undo_regen_and_edit(talk: Talk) -> None:
         assert talk(command)[0].startswith("fault there is nothing to ")
     kept = talk.chat.keeper.file
     assert kept is not None
-    assert load_session(kept, talk.engine, GenerateOptions(GREEDY))[0].turns == []
+    assert load_session(kept, talk.engine, GenerateOptions(GREEDY))[0].turns == ()
 
 
 def test_edit_brings_the_question_back_into_the_line(talk: Talk) -> None:
@@ -158,115 +113,6 @@ def test_system(talk: Talk) -> None:
     assert talk("/system off") == ["note the next question reads the whole conversation anew"]
     talk("two")
     assert talk.asked().startswith("[user]one")
-
-
-SET = {
-    "temperature": ("0.5", lambda talk: talk.chat.conversation.options.sampling.temperature == 0.5),
-    "top-p": ("0.3", lambda talk: talk.chat.conversation.options.sampling.top_p == 0.3),
-    "top-k": ("7", lambda talk: talk.chat.conversation.options.sampling.top_k == 7),
-    "min-p": ("0.1", lambda talk: talk.chat.conversation.options.sampling.min_p == 0.1),
-    "presence-penalty": ("1.5", lambda talk: talk.chat.conversation.options.sampling.presence_penalty == 1.5),
-    "frequency-penalty": ("1", lambda talk: talk.chat.conversation.options.sampling.frequency_penalty == 1),
-    "repetition-penalty": (
-        "1.1",
-        lambda talk: talk.chat.conversation.options.sampling.repetition_penalty == 1.1,
-    ),
-    "seed": ("42", lambda talk: talk.chat.conversation.options.sampling.seed == 42),
-    "max-tokens": ("99", lambda talk: talk.chat.conversation.options.max_tokens == 99),
-    "think-budget": ("64", lambda talk: talk.chat.conversation.options.think_budget == 64),
-    "loop-guard": ("off", lambda talk: not talk.chat.conversation.options.loop_guard),
-    "stop": (r"'a b' \n\n", lambda talk: talk.chat.conversation.options.stop == ("a b", "\n\n")),
-    "reasoning": ("hidden", lambda talk: talk.chat.view.reasoning == "hidden"),
-    "when-full": ("drop", lambda talk: talk.chat.conversation.policy == "drop"),
-    "preview": ("off", lambda talk: not talk.chat.view.preview),
-    "markdown": ("off", lambda talk: not talk.chat.view.markdown),
-}
-
-
-def test_every_setting_is_tried() -> None:
-    assert SET.keys() == {item.name for item in SETTINGS}
-
-
-@pytest.mark.parametrize("name", SET)
-def test_set(talk: Talk, name: str) -> None:
-    value, holds = SET[name]
-    check: Callable[[Talk], bool] = holds
-    assert not check(talk)
-    before = talk.chat.conversation.options, talk.chat.view, talk.chat.conversation.policy
-    (wrong,) = talk(f"/set {name} 'x")
-    assert wrong.startswith("fault ")
-    assert "\n" not in wrong
-    assert (talk.chat.conversation.options, talk.chat.view, talk.chat.conversation.policy) == before
-    (said,) = talk(f"/set {name.replace('-', '_')}   {value} ")
-    assert said.startswith(f"say {name} is ")
-    assert check(talk)
-
-
-@pytest.mark.parametrize(
-    ("line", "fault"),
-    [
-        ("/set temperature -1", "out of range: temperature (0 or more)"),
-        ("/set top-p 2", "out of range: top-p (above 0, at most 1)"),
-        ("/set max-tokens 0", "0 tokens cannot be generated; ask for 1 or more"),
-        ("/set max-tokens 1.5", "max-tokens is a whole number, not '1.5'"),
-        ("/set when-full never", "when-full is stop, drop or shrink, not 'never'"),
-    ],
-)
-def test_values_out_of_range_change_nothing(talk: Talk, line: str, fault: str) -> None:
-    before = talk.chat.conversation.options
-    assert talk(line) == [f"fault {fault}"]
-    assert talk.chat.conversation.options == before
-
-
-def test_set_knows_defaults_and_lists_itself(talk: Talk) -> None:
-    assert talk("/set temperature") == ["say temperature is 0.0"]
-    assert talk("/set temperature default") == ["say temperature is 0.7"]
-    assert talk("/set think-budget 5", "/set think-budget off")[-1] == "say think-budget is off"
-    (listed,) = talk("/set")
-    assert all(item.name in listed and item.help in listed for item in SETTINGS)
-    assert talk("/set volume 11")[0].startswith("fault no setting 'volume'; there are temperature, ")
-
-
-def test_max_tokens_cuts_off(talk: Talk) -> None:
-    assert talk("/set max-tokens 3", "one")[1:] == [
-        "answer ans",
-        "note (cut off; /set max-tokens allows more)",
-    ]
-
-
-def test_show_and_stats(talk: Talk) -> None:
-    talk(f"{RED} one", "/system Brief.")
-    (shown,) = talk("/show")
-    assert re.search(r"^model +scripted$", shown[4:], re.MULTILINE)
-    assert re.search(r"^system prompt +Brief\.$", shown, re.MULTILINE)
-    assert f"kept in             {talk.chat.keeper.file}" in shown
-    (stats,) = talk("/stats")
-    assert "0 of them stood in the context already" in stats
-    assert re.search(r"^turns +1, 0 of them", stats, re.MULTILINE)
-    assert re.search(r"^of which pictures and clips +\d\d+ tokens$", stats, re.MULTILINE)
-
-
-def test_the_status_line_follows_the_conversation(talk: Talk) -> None:
-    assert status_line(talk.chat).startswith("scripted · context ")
-    talk(f"/image {RED}")
-    assert re.search(r"1 attached \(\+\d+\)$", status_line(talk.chat))
-    talk("one")
-    assert talk.chat.used is not None
-    used = talk.chat.used
-    assert used.vision > 0
-    assert f"context {used.prompt}/65536 (0%) · {used.vision} vision tokens" in status_line(talk.chat)
-
-
-def test_schema(talk: Talk) -> None:
-    assert talk("/schema")[0].startswith("say answers are free")
-    talk("/schema 'name, count int'")
-    assert talk.chat.conversation.options.grammar is not None
-    assert talk("one")[1].startswith("note the answer does not follow the schema: ")
-    assert talk("/schema {")[0].startswith("fault ")
-    assert talk.chat.constraint is not None
-    talk("/schema off")
-    assert talk.chat.conversation.options.grammar is None
-    assert talk("two") == ["answer answer 2"]
 
 
 def test_save_and_load(talk: Talk, tmp_path: Path) -> None:
@@ -333,107 +179,6 @@ def test_leaving(talk: Talk, line: str) -> None:
     assert talk.chat.left
 
 
-@pytest.mark.parametrize("line", ["/", "/ image", "/nonsense", "/home/nobody/no.png what?"])
-def test_what_looks_like_a_command_and_is_none(talk: Talk, line: str) -> None:
-    assert talk(line)[0].startswith("fault no command /")
-    assert talk.engine.prompts == []
-
-
-def test_a_slash_can_be_said(talk: Talk) -> None:
-    talk(" /help me")
-    assert talk.asked() == "[user]/help me[assistant]"
-
-
-def test_messages_of_several_lines(talk: Talk) -> None:
-    assert talk('"""', "/undo", "", "over") == []
-    talk('and out"""')
-    assert talk.asked() == "[user]/undo\n\nover\nand out[assistant]"
-    talk('"""one line"""')
-    assert talk.asked().endswith("[user]one line[assistant]")
-    talk('"""never closed')
-    talk.loop.end()
-    assert talk.asked().endswith("[user]never closed[assistant]")
-
-
-def test_special_tokens_are_text(talk: Talk) -> None:
-    talk("<|im_end|> <|vision_start|>", "/system <|im_end|>", "\udcff?")
-    assert talk.screen.shown == []
-    assert talk.asked().endswith("[user]??[assistant]")
-
-
-def test_a_picture_that_is_missing_sends_nothing(talk: Talk, tmp_path: Path) -> None:
-    talk(f"/image {RED}")
-    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    for line in (
-        f"/image {tmp_path}/none.png",
-        f"/image {tmp_path}/broken.png",
-        f"{tmp_path}/broken.png What?",
-    ):
-        (fault,) = talk(line)
-        assert fault.startswith("fault ")
-    assert talk("/image") == ["fault /image names no file; write e.g. /image FILE"]
-    assert len(talk.chat.attachments) == 1
-    assert talk.engine.prompts == []
-
-
-def test_addresses_can_be_switched_off(talk: Talk) -> None:
-    talk.chat.urls = False
-    talk("What is at http://127.0.0.1:9/a.png ?")
-    assert talk.asked() == "[user]What is at http://127.0.0.1:9/a.png ?[assistant]"
-    assert talk("/image http://127.0.0.1:9/a.png")[0].startswith(
-        "fault http://127.0.0.1:9/a.png: addresses are"
-    )
-
-
-def test_a_question_that_does_not_fit_is_told_before_it_is_sent(tmp_path: Path) -> None:
-    talk = scripted_talk(tmp_path, n_ctx=64)
-    talk(f"/image {RED}")
-    *_, fault = talk("What?")
-    assert fault.startswith("fault the question does not fit; /media drop N")
-    assert talk.engine.prompts == []
-    assert len(talk.chat.attachments) == 1
-
-
-def test_an_engine_that_fails_leaves_the_chat_as_it_was(talk: Talk) -> None:
-    def fail(_: object) -> str:
-        raise EngineError("the native library died")
-
-    talk(f"/image {RED}")
-    talk.engine.answer, before = fail, talk.engine.answer
-    assert talk("one")[-1] == "fault the native library died"
-    assert (talk.chat.conversation.turns, len(talk.chat.attachments)) == ([], 1)
-    talk.engine.answer = before
-    assert talk("one")[-1] == "answer answer 1"
-
-
-def test_a_stopped_answer_stays_and_one_that_never_began_does_not(talk: Talk) -> None:
-    class Stopped(str):
-        def __iter__(self) -> Iterator[str]:
-            for number, character in enumerate(str.__iter__(self)):
-                if number == n_before:
-                    talk.engine.cancel()
-                yield character
-
-    talk.engine.answer = lambda _: Stopped("half of it")
-    n_before = 5
-    assert talk("one") == ["answer half ", "note (stopped)"]
-    assert [turn.answer for turn in talk.chat.conversation.turns] == ["half "]
-    n_before = 0
-    talk(f"/image {RED}")
-    assert talk("two")[-1] == "note stopped before the answer began; nothing was asked"
-    assert (talk.chat.draft, len(talk.chat.attachments)) == ("two", 1)
-    assert talk("/regen") == ["note stopped before the answer began; nothing was asked"]
-    assert [turn.answer for turn in talk.chat.conversation.turns] == ["half "]
-
-
-def test_a_conversation_that_cannot_be_kept_goes_on(talk: Talk, tmp_path: Path) -> None:
-    (tmp_path / "chats").write_text("no folder")
-    answer, fault = talk("one")
-    assert answer == "answer answer 1"
-    assert fault.startswith("fault this turn is not kept: ")
-    assert talk("two")[0] == "answer answer 2"
-
-
 def test_the_sample_picture_is_a_red_circle(talk: Talk) -> None:
     talk("/image sample")
     (media,) = talk.chat.attachments
@@ -456,8 +201,3 @@ def test_paste(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ImageGrab, "grabclipboard", refuse)
     assert talk("/paste")[0].startswith("fault the clipboard cannot be read (wl-paste or xclip is required)")
-
-
-def test_previews_can_be_switched_off(talk: Talk) -> None:
-    talk.chat.view = replace(talk.chat.view, preview=False)
-    assert len(talk(f"/image {RED}")) == 1

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from qwen3vl_edge.gguf_format import GGUFArray
+from qwen3vl_edge.gguf_info import GGUFInfo
+
 SAMPLES = Path(__file__).parents[2] / "samples"
 PROGRAM = (sys.executable, "-c", "from qwen3vl_edge.cli.main import run; run()")
 
@@ -156,3 +159,135 @@ def test_ctrl_c_ends_the_program_at_any_moment(bundle: Path, tmp_path: Path) -> 
         assert program.returncode == 130, said
         assert said.strip() == "qwen3vl-edge: interrupted"
     assert n_caught
+
+
+@pytest.fixture(scope="module")
+def endless(bundle: Path) -> list[str]:
+    """Options with which an answer goes on for seconds: nothing that ends one may be chosen."""
+    ends = {"<|im_end|>", "<|endoftext|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>"}
+    tokens = GGUFInfo.read(bundle / "demo-Q8_0.gguf").metadata["tokenizer.ggml.tokens"]
+    assert isinstance(tokens, GGUFArray)
+    banned = [number for number, token in enumerate(tokens.values()) if token in ends]
+    assert len(banned) == len(ends)
+    biases = [word for number in banned for word in ("--logit-bias", f"{number}=-100")]
+    return [*biases, "--max-tokens", "3000", "--no-loop-guard", "--temperature", "0"]
+
+
+def ask_and_press_ctrl_c(arguments: list[str], delay_s: float) -> tuple[int, str]:
+    """Press Ctrl-C `delay_s` seconds after the answer has begun; give the exit code and what was said."""
+    program = subprocess.Popen(
+        [*PROGRAM, "ask", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert program.stdout is not None
+    assert program.stdout.read(30)
+    time.sleep(delay_s)
+    program.send_signal(signal.SIGINT)
+    _, said = program.communicate(timeout=30)
+    return program.returncode, said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent the POSIX way")
+@pytest.mark.parametrize("delay_s", [0, 0.01, 0.03, 0.06, 0.1])
+def test_ctrl_c_amid_an_answer(bundle: Path, endless: list[str], delay_s: float) -> None:
+    """The evaluation that it breaks off looks like the end of an answer; the command must not end as one."""
+    ended = ask_and_press_ctrl_c([str(bundle), "Describe this image.", *endless], delay_s)
+    assert ended == (130, "qwen3vl-edge: interrupted\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent the POSIX way")
+def test_an_interrupted_answer_is_not_kept(bundle: Path, endless: list[str], tmp_path: Path) -> None:
+    kept = tmp_path / "talk.q3vl"
+    begun = qwen3vl_edge("ask", bundle, "What?", "--session", kept, "--max-tokens", 3)
+    assert begun.returncode == 0, begun.stderr
+    before = kept.read_bytes()
+    for delay_s in (0, 0.02, 0.05):
+        asked = [str(bundle), "Go on.", "--session", str(kept), *endless]
+        assert ask_and_press_ctrl_c(asked, delay_s) == (130, "qwen3vl-edge: interrupted\n")
+        assert kept.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [kept]
+    fresh = tmp_path / "fresh.q3vl"
+    ended = ask_and_press_ctrl_c([str(bundle), "Begin.", "--session", str(fresh), *endless], 0.0)
+    assert (ended[0], fresh.exists()) == (130, False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent the POSIX way")
+@pytest.mark.parametrize("command", [("ask", "Describe this image.", "--json"), ("caption",)])
+def test_an_interrupted_answer_is_not_printed(
+    bundle: Path, endless: list[str], command: tuple[str, ...]
+) -> None:
+    name, *rest = command
+    picture = [str(SAMPLES / "red_circle.png")]
+    arguments = [name, str(bundle), *rest, *(["-i", *picture] if name == "ask" else picture), *endless]
+    program = subprocess.Popen(
+        [*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(1.5)
+    program.send_signal(signal.SIGINT)
+    printed, said = program.communicate(timeout=30)
+    assert (program.returncode, printed, said) == (130, "", "qwen3vl-edge: interrupted\n")
+
+
+def in_shell(redirections: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = ["sh", "-c", f'"$@" {redirections}', "sh", *PROGRAM, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells close streams")
+def test_closed_streams(bundle: Path, tmp_path: Path) -> None:
+    """What is opened later must not get their numbers: llama.cpp writes to number 2, come what may."""
+    asked = ("ask", bundle, "What?", "--max-tokens", 3)
+    silent = in_shell(">&-", *asked)
+    assert (silent.returncode, silent.stdout, silent.stderr.count("\n")) == (0, "", 1)
+    printed = in_shell("2>&-", *asked)
+    assert (printed.returncode, printed.stderr) == (0, "")
+    assert printed.stdout.strip()
+    kept = tmp_path / "talk.q3vl"
+    assert in_shell("<&- >&- 2>&-", *asked, "--session", kept).returncode == 0
+    assert qwen3vl_edge(*asked, "--session", kept).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells close streams")
+def test_a_question_from_a_closed_stream(bundle: Path) -> None:
+    asked = in_shell("<&-", "ask", bundle, "-")
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert asked.stderr.startswith("qwen3vl-edge: error: the question is empty")
+
+
+def test_a_question_that_is_no_text(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "question").write_bytes(b"caf\xe9?")
+    with (tmp_path / "question").open() as question:
+        asked = qwen3vl_edge("ask", bundle, "-", stdin=question)
+    assert (asked.returncode, asked.stdout) == (1, "")
+    assert asked.stderr.startswith("qwen3vl-edge: error: the text is not valid UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("demo", "x", "--mmproj", "x.gguf"), "demo brings its own projector"),
+        (("demo", "x", "--json", "--reasoning", "shown"), "--reasoning is for plain answers"),
+        (("demo", "x", "--no-session-state"), "--no-session-state needs --session"),
+    ],
+)
+def test_options_that_would_be_ignored(arguments: tuple[str, ...], said: str) -> None:
+    asked = qwen3vl_edge("ask", *arguments)
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert said in asked.stderr
+    assert asked.stderr.count("\n") == 1
+
+
+def test_a_think_budget_for_a_model_that_does_not_think(bundle: Path) -> None:
+    asked = qwen3vl_edge("ask", bundle, "x", "--think-budget", 5, "--temperature", 0)
+    assert (asked.returncode, asked.stderr.count("\n")) == (0, 1)
+    assert "--think-budget changes nothing" in asked.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others do not limit the address space")
+@pytest.mark.parametrize("kilobytes", [360_000, 400_000, 440_000])
+def test_a_limited_address_space_is_noticed(bundle: Path, kilobytes: int) -> None:
+    """Where an allocation of its threads fails, llama.cpp aborts."""
+    command = ["sh", "-c", f'ulimit -v {kilobytes}; "$@"', "sh", *PROGRAM, "ask", str(bundle), "What?"]
+    done = subprocess.run([*command, "--threads", "1"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("qwen3vl-edge: error: ")
+    assert "memory" in done.stderr or "available" in done.stderr

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +12,24 @@ import pytest
 from numpy.typing import NDArray
 
 from qwen3vl_edge.bundle import Bundle
-from qwen3vl_edge.errors import ContextFullError, EngineError
+from qwen3vl_edge.errors import ContextFullError, EngineError, UsageError
 from qwen3vl_edge.images import Picture
 from qwen3vl_edge.messages import Message
 from qwen3vl_edge.prompt import Part
+from qwen3vl_edge.runtime.cells import Entry, SavedCells
+from qwen3vl_edge.runtime.context import Context
 from qwen3vl_edge.runtime.engine import Finished, GenerateOptions
 from qwen3vl_edge.runtime.engine_settings import EngineSettings
 from qwen3vl_edge.runtime.llama_engine import LlamaEngine
 from qwen3vl_edge.runtime.native import library
 from qwen3vl_edge.runtime.session import LlamaSession
-from qwen3vl_edge.sampling import GREEDY
+from qwen3vl_edge.sampling import GREEDY, Sampling
 from tests.goldens import kl_divergence
 from tests.prompts import conversations
 
 WORST_KL = 1e-9  # with flash attention llama.cpp rounds F32 cells to F16, and it is 6e-5
 N_ANSWER = 6
+PATIENCE_S = 30.0
 EXACT = EngineSettings(n_threads=2, kv_type="f32", flash_attention="off")
 
 
@@ -138,9 +142,12 @@ def test_what_sessions_have_read_counts_once_where_they_share_it(tiny_bundle: Bu
         n_read = finished.tokens.text + finished.tokens.generated - 1
         twin = session.fork()
         other = engine.open_session()
-        assert session.cost(parts).context == twin.cost(parts).context == 512
+        # a prompt keeps all but its last token; that and the answer go on standing there for the other
+        n_not_kept = n_read - session.cost(parts).reused
+        assert session.cost(parts).context == twin.cost(parts).context == 512 - n_not_kept
         assert other.cost(parts).context == 512 - n_read
         twin.close()
+        assert session.cost(parts).context == 512
         assert other.cost(parts).context == 512 - n_read
         session.close()
         assert other.cost(parts).context == 512
@@ -235,7 +242,8 @@ def test_cancelling_stops_the_encoder_half_way(engine: LlamaEngine) -> None:
     before = native._n_nodes
 
     def cancel_soon() -> None:
-        while native._n_nodes == before:
+        deadline = time.monotonic() + PATIENCE_S
+        while native._n_nodes == before and time.monotonic() < deadline:
             time.sleep(0.001)
         engine.cancel()
 
@@ -255,7 +263,8 @@ def test_cancelling_stops_reading_half_way(engine: LlamaEngine) -> None:
     session = engine.open_session()
 
     def cancel_after_the_first_batch() -> None:
-        while not session._occupants.entries:
+        deadline = time.monotonic() + PATIENCE_S
+        while not session._occupants.entries and time.monotonic() < deadline:
             time.sleep(0.0005)
         engine.cancel()
 
@@ -280,3 +289,102 @@ def test_encoded_pictures_are_shared_by_engines_through_the_disk(tiny_bundle: Bu
             assert session.cost(parts).encode == expected
             answers.append(session.next_logits(parts))
     assert np.array_equal(*answers)
+
+
+def test_forks_never_fill_more_than_there_may_be(tiny_bundle: Bundle) -> None:
+    with LlamaEngine(tiny_bundle, EngineSettings(n_ctx=256, n_threads=2)) as engine:
+        session = engine.open_session()
+        finish(session, parts_of(engine, [Message("user", ("a b c " * 12,))]))
+        twins = [session.fork() for _ in range(3)]
+        n_full = 0
+        for number, one in enumerate([session, *twins]):
+            other = parts_of(engine, [Message("user", (f"{number} x y " * 14,))])
+            assert one.cost(other).context <= 256
+            try:
+                finish(one, other)
+            except ContextFullError:
+                n_full += 1
+        assert n_full
+        assert engine._bench.context(0).n_ctx == 256
+        assert engine._bench.pool.n_used <= 256
+
+
+def test_answers_that_take_turns_have_the_context_grow(tiny_bundle: Bundle) -> None:
+    with LlamaEngine(tiny_bundle, EngineSettings(n_threads=2)) as engine:
+        options = GenerateOptions(
+            Sampling(temperature=3.0, top_k=0, top_p=1.0, seed=1), 700, loop_guard=False
+        )
+        model = engine._bench.model
+        ends = [token for token in range(model.n_vocab) if model.ends_answer(token)]
+        quiet = replace(options.sampling, logit_bias=tuple((end, -100.0) for end in ends))
+        options = replace(options, sampling=quiet)
+        talks = [
+            engine.open_session().generate(parts_of(engine, [Message("user", (text,))]), options)
+            for text in ("a", "b")
+        ]
+        last = [list(events)[-1] for events in map(list, zip(*talks, strict=True))][-1]
+        assert isinstance(last, Finished)
+        assert last.stop_reason == "length"
+        assert engine._bench.pool.n_used > 1400
+
+
+def test_a_long_answer_takes_memory_only_when_it_comes_to_that(tiny_bundle: Bundle) -> None:
+    with LlamaEngine(tiny_bundle, EngineSettings(n_threads=2)) as engine:
+        parts = parts_of(engine, [Message("user", ("a",))])
+        next(engine.open_session().generate(parts, GenerateOptions(GREEDY, 4000)))
+        assert engine._bench.context(0).n_ctx < 1500
+
+
+def test_a_failed_growth_leaves_what_was_there(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LlamaEngine(tiny_bundle, EXACT) as engine:
+        session = engine.open_session()
+        messages = [Message("user", ("a",))]
+        finish(session, parts_of(engine, messages))
+        context, opened = engine._bench.context(0), Context._open
+        n_before = context.n_ctx
+
+        def open_small(self: Context, n_ctx: int) -> object:
+            if n_ctx > n_before:
+                raise EngineError("no memory")
+            return opened(self, n_ctx)
+
+        monkeypatch.setattr(Context, "_open", open_small)
+        with pytest.raises(EngineError, match="no memory"):
+            finish(session, parts_of(engine, [Message("user", ("x " * 900,))]))
+        parts = parts_of(engine, messages)
+        given = session.next_logits(parts)
+        monkeypatch.setattr(Context, "_open", lambda *_: _fail())
+        with pytest.raises(EngineError, match="no memory"):
+            finish(session, parts_of(engine, [Message("user", ("x " * 900,))]))
+        with pytest.raises(EngineError, match="open the model again"):
+            session.next_logits(parts)
+    monkeypatch.undo()
+    with LlamaEngine(tiny_bundle, EXACT) as engine:
+        assert kl_divergence(fresh_logits(engine, parts), given) < WORST_KL
+
+
+def _fail() -> None:
+    raise EngineError("no memory")
+
+
+def test_a_state_that_does_not_hold_what_its_list_says_is_refused(engine: LlamaEngine) -> None:
+    session, later = engine.open_session(), engine.open_session()
+    finish(session, parts_of(engine, [Message("user", (picture(3), "What is it?"))]))
+    saved = session.save_cells()
+    entries = [Entry(entry.key, entry.n_cells, 1) for entry in saved.entries]
+    with pytest.raises(EngineError, match="does not hold"):
+        later.restore_cells(SavedCells(tuple(entries), saved.state))
+    with pytest.raises(EngineError, match="does not hold"):
+        later.restore_cells(SavedCells(saved.entries[:-2], saved.state))
+    session.close()
+    later.close()
+
+
+def test_a_bias_for_no_token_is_told_before_anything_is_read(engine: LlamaEngine) -> None:
+    session = engine.open_session()
+    parts = parts_of(engine, [Message("user", (picture(5), "?"))])
+    wrong = GenerateOptions(Sampling(logit_bias=(("many tokens at once", 1.0),)))
+    with pytest.raises(UsageError):
+        next(session.generate(parts, wrong))
+    assert session.cost(parts).encode > 0
+    session.close()

@@ -1,4 +1,4 @@
-"""Speed and memory against the peers: ``python -m tools.bench [start] [convert] [ask] [runtime]``.
+"""Speed and memory against the peers: ``python -m tools.bench [start] [convert] [ask] [runtime] [video]``.
 
 Machines are shared and noisy, so each pair of commands runs in turn, the best of several counts, and
 ratios are what to compare. Every command runs in a process of its own; memory is its peak resident set.
@@ -19,7 +19,13 @@ CLI = str(Path(sys.executable).parent / "qwen3vl-edge")
 
 def main() -> None:
     """Run the benchmarks that are named, or all, and print a table of each."""
-    benchmarks = {"start": _start, "convert": conversion.main, "ask": _ask, "runtime": _runtime}
+    benchmarks = {
+        "start": _start,
+        "convert": conversion.main,
+        "ask": _ask,
+        "runtime": _runtime,
+        "video": _video,
+    }
     parser = argparse.ArgumentParser(prog="python -m tools.bench")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(benchmarks)}; default: all")
     names = parser.parse_args().names or benchmarks
@@ -49,6 +55,12 @@ def _runtime() -> None:
     from tools.bench import runtime  # loads numpy, which would count to what is measured before
 
     runtime.main()
+
+
+def _video() -> None:
+    from tools.bench import video
+
+    video.main()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-__all__ = ["FirstAnswer", "Latency", "Result", "Resumed", "Saved", "SideBySide", "Turns"]
+__all__ = ["AboutClip", "FirstAnswer", "Latency", "Result", "Resumed", "Saved", "SideBySide", "Turns"]
 
 
 @dataclass(frozen=True)
@@ -73,3 +73,14 @@ class FirstAnswer(Result):
     encode_s: float
     prefill_per_s: float
     decode_per_s: float
+
+
+@dataclass(frozen=True)
+class AboutClip(Result):
+    """A first and a second question about a clip: what was shown, seconds in the encoder and to one token."""
+
+    n_frames: int
+    n_prompt: int
+    encode_s: float
+    first_s: float
+    second_s: float

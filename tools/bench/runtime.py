@@ -22,7 +22,7 @@ from tools.bench.measure import Measured, run
 from tools.bench.report import report
 from tools.bench.results import FirstAnswer, Latency, Result, Resumed, Saved, SideBySide, Turns
 
-__all__ = ["main"]
+__all__ = ["ROOT", "main", "make_bundle"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,7 +52,7 @@ def main(bundle: Path | None = None) -> None:
     if shutil.disk_usage(build).free < _NEEDED_BYTES:
         sys.exit(f"{build}: {_NEEDED_BYTES / 1e9:.0f} GB of disk are needed")
     with tempfile.TemporaryDirectory(dir=build, prefix="bench-") as folder:
-        pair = find_bundle(bundle or _make_bundle(Path(folder)))
+        pair = find_bundle(bundle or make_bundle(Path(folder)))
         setting = Setting(pair.model, pair.projector, Path(folder) / "picture.png")
         draw_picture(setting.picture)
         print(f"\nruntime: 2B, {N_THREADS} threads, context {N_CTX}, best of {_ROUNDS}")
@@ -62,7 +62,8 @@ def main(bundle: Path | None = None) -> None:
         _first_answer(setting)
 
 
-def _make_bundle(folder: Path) -> Path:
+def make_bundle(folder: Path) -> Path:
+    """Convert the 2B in its true shape, with random weights, under `folder`; gives the bundle's folder."""
     source, target = folder / "Qwen3-VL-2B-Instruct", folder / "bundle"
     # in processes of their own: on Linux a child's peak memory counts from its parent's
     subprocess.run([sys.executable, "-m", "tools.bench.source", str(source)], check=True, cwd=ROOT)

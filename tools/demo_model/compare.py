@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from qwen3vl_edge.bundle import Bundle, find_bundles
-from qwen3vl_edge.clips import Clip, Footage, plan_clip
+from qwen3vl_edge.clips import Clip, Footage, clip_of, plan_clip
 from qwen3vl_edge.converters import Recipe, convert, plan_conversion
 from qwen3vl_edge.demo import CHECKPOINT
 from qwen3vl_edge.images import Picture, fit, flatten, resize
@@ -79,8 +79,7 @@ def _clip(engine: LlamaEngine, clip: world.Clip) -> Clip:
     width, height = clip.frame_at(0).size
     plan = plan_clip(Footage(clip.n_frames, clip.fps, width, height), engine.info.video_limits)
     shown = {index: resize(clip.frame_at(index), plan.width, plan.height) for index in set(plan.indices)}
-    pairs = zip(plan.indices[::2], plan.indices[1::2], strict=True)
-    return Clip(plan, tuple((shown[a], shown[b]) for a, b in pairs), "sample")
+    return clip_of(plan, [shown[index] for index in plan.indices], "sample")
 
 
 def _side_by_side(columns: dict[str, list[TaskResult]]) -> str:

@@ -1,11 +1,11 @@
 """Write every golden file anew: ``python -m tools.goldens``; needs the parity extra and tools/oracle.py."""
 
-from tools.goldens import converters, logits, pixels, prompts
+from tools.goldens import clips, converters, logits, pixels, prompts
 
 
 def main() -> None:
     """Run every generator in turn."""
-    for generator in (pixels, prompts, converters, logits):
+    for generator in (pixels, clips, prompts, converters, logits):
         generator.main()
 
 

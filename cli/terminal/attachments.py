@@ -1,0 +1,54 @@
+"""Pictures and clips on their way into a message: loaded, counted, described."""
+
+from pathlib import Path
+
+from qwen3vl_edge.ask import load_media
+from qwen3vl_edge.cli.plain_text import escaped
+from qwen3vl_edge.cli.terminal.dropped import CLIP_SUFFIXES
+from qwen3vl_edge.clips import Clip
+from qwen3vl_edge.images import Picture, Pixels
+from qwen3vl_edge.messages import Content
+from qwen3vl_edge.runtime.engine import EngineInfo
+
+__all__ = ["Media", "described", "first_pixels", "is_clip", "load", "media_of", "n_tokens"]
+
+Media = Picture | Clip
+
+
+def load(info: EngineInfo, path: Path, *, clip: bool) -> Media:
+    """Load the picture or clip in `path` as the model of `info` is to see it.
+
+    Raises:
+        MediaError: It cannot be read.
+    """
+    absolute = path.absolute()  # a conversation is gone on with from other folders
+    return media_of(load_media(info, [] if clip else [absolute], [absolute] if clip else []))[0]
+
+
+def is_clip(path: Path) -> bool:
+    """Whether the name of `path` is a clip's."""
+    return path.suffix.lower() in CLIP_SUFFIXES
+
+
+def media_of(content: list[Content] | tuple[Content, ...]) -> list[Media]:
+    """Give the pictures and clips of `content`."""
+    return [item for item in content if not isinstance(item, str)]
+
+
+def n_tokens(media: Media, factor_px: int) -> int:
+    """Count the tokens of the language model that `media` becomes; `factor_px` is the side of one."""
+    parts = media.moments if isinstance(media, Clip) else (media.vision,)
+    return sum((part.height // factor_px) * (part.width // factor_px) for part in parts)
+
+
+def described(media: Media, factor_px: int) -> str:
+    """Describe `media` in one line: name, size as the model sees it, tokens."""
+    first = media.moments[0] if isinstance(media, Clip) else media.vision
+    frames = f"{2 * len(media.moments)} frames of " if isinstance(media, Clip) else ""
+    name = escaped(Path(media.source).name)
+    return f"{name}: {frames}{first.width}×{first.height} px, {n_tokens(media, factor_px)} tokens"
+
+
+def first_pixels(media: Media) -> Pixels:
+    """Give the picture, or the first frame of the clip, shape (height, width, 3)."""
+    return media.pixels if isinstance(media, Picture) else media.moments[0].frames[0]

@@ -1,0 +1,39 @@
+"""Where the chat keeps what only its user may read: history, conversations, fetched pictures."""
+
+import os
+from pathlib import Path
+
+__all__ = ["private_file", "private_folder", "user_data_dir"]
+
+
+def user_data_dir() -> Path:
+    """Folder for what cannot be made again: ``$XDG_DATA_HOME/qwen3vl-edge``, or that in ``~/.local/share``.
+
+    It need not exist. A relative ``$XDG_DATA_HOME`` is ignored, as the XDG specification asks.
+    """
+    base = Path(os.environ.get("XDG_DATA_HOME", ""))
+    if not base.is_absolute():
+        base = Path("~/.local/share").expanduser()
+    return base / "qwen3vl-edge"
+
+
+def private_folder(path: Path) -> Path:
+    """Make `path` if it is not there, for its owner alone, and give it.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def private_file(path: Path) -> Path:
+    """Make the file `path` if it is not there, see to it that only its owner can read it, and give it.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    private_folder(path.parent)
+    os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+    path.chmod(0o600)
+    return path

@@ -1,0 +1,86 @@
+"""What a typed line becomes: attachments that are listed, and a question that is asked."""
+
+from qwen3vl_edge.cli.terminal.asking import ask, cost_line
+from qwen3vl_edge.cli.terminal.attachments import described, first_pixels, is_clip, load, media_of
+from qwen3vl_edge.cli.terminal.chat_state import Chat
+from qwen3vl_edge.cli.terminal.dropped import Link, Piece, split_line
+from qwen3vl_edge.cli.terminal.safe_text import well_formed
+from qwen3vl_edge.errors import ContextFullError
+from qwen3vl_edge.messages import Content
+
+__all__ = ["attach", "send"]
+
+
+def attach(chat: Chat, pieces: list[Piece], *, clips: bool | None = None) -> list[Content]:
+    """Load the files and addresses among `pieces`; texts stay as they are.
+
+    Args:
+        chat: Told of each, with its size in tokens.
+        pieces: In the order of the line.
+        clips: Whether the files are clips; None tells by their names.
+
+    Raises:
+        MediaError: One cannot be had; none is attached then.
+    """
+    content: list[Content] = []
+    for piece in pieces:
+        if isinstance(piece, str):
+            content.append(piece)
+            continue
+        if isinstance(piece, Link):
+            from qwen3vl_edge.cli.terminal.fetching import fetch_picture
+
+            chat.screen.note(f"fetching {piece.url}")
+            piece = fetch_picture(piece.url, chat.media_folder)  # noqa: PLW2901 -- from now on a file
+        clip = is_clip(piece) if clips is None else clips
+        content.append(load(chat.conversation.engine.info, piece, clip=clip))
+    _list(chat, content)
+    return content
+
+
+def send(chat: Chat, line: str) -> None:
+    """Ask what `line` says, with what is attached; a line of nothing but files attaches them.
+
+    Raises:
+        EdgeError: A file cannot be read, or there is no answer; attachments stay.
+    """
+    typed = attach(chat, split_line(line, links=chat.urls))
+    if not any(isinstance(item, str) for item in typed):
+        chat.attachments += media_of(typed)
+        chat.screen.note("attached; now ask about it")
+        return
+    content = [*chat.attachments, *_at_the_end_first(_well_formed(typed))]
+    if media_of(content):
+        _show_cost(chat, content)
+    if ask(chat, content):
+        chat.attachments.clear()
+    else:
+        chat.draft = line
+
+
+def _list(chat: Chat, content: list[Content]) -> None:
+    for number, media in enumerate(media_of(content), len(chat.attachments) + 1):
+        chat.screen.note(f"[{number}] {described(media, chat.factor_px)}")
+        if chat.view.preview:
+            chat.screen.picture(first_pixels(media))
+
+
+def _show_cost(chat: Chat, content: list[Content]) -> None:
+    cost = chat.conversation.cost(*content)
+    chat.screen.note(cost_line(cost))
+    if cost.remaining < 1 and chat.conversation.policy == "stop":
+        raise ContextFullError(
+            "the question does not fit; /media drop N, /undo or /clear, or have pictures shrunk: "
+            "/set when-full shrink"
+        )
+
+
+def _at_the_end_first(content: list[Content]) -> list[Content]:
+    """Put what was dropped behind the question before it: the model was trained on pictures first."""
+    n_last = next(n for n, item in enumerate(reversed(content)) if isinstance(item, str))
+    end = len(content) - n_last
+    return [*content[end:], *content[:end]]
+
+
+def _well_formed(content: list[Content]) -> list[Content]:
+    return [well_formed(item) if isinstance(item, str) else item for item in content]

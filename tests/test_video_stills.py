@@ -1,0 +1,135 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from qwen3vl_edge.clips import Clip, ClipOptions
+from qwen3vl_edge.errors import MediaError
+from qwen3vl_edge.limits import VideoLimits
+from qwen3vl_edge.video import load_clip, load_frames
+from tests.damaged_clips import write_animation
+
+LIMITS = VideoLimits()
+
+
+def levels(clip: Clip) -> list[int]:
+    """Tell the frames of `write_animation` and `write_stills` apart by their brightness."""
+    return [round((float(frame.mean()) - 10) / 20) for pair in clip.pairs for frame in pair]
+
+
+def write_stills(folder: Path, names: list[str]) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    for number, name in enumerate(names):
+        Image.new("RGB", (96, 64), (20 * number + 10,) * 3).save(folder / name)
+    return [folder / name for name in names]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_an_animation_is_a_clip(tmp_path: Path, suffix: str) -> None:
+    clip = load_clip(write_animation(tmp_path / f"a{suffix}", [100] * 10), LIMITS)
+    assert (clip.footage.n_frames, clip.footage.fps) == (10, 10.0)
+    assert clip.plan.indices == (0, 3, 6, 9)
+    assert levels(clip) == [0, 3, 6, 9]
+    assert clip.plan.stamps_s == (0.15, 0.75)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_frames_of_an_animation_are_seen_as_long_as_they_say(tmp_path: Path, suffix: str) -> None:
+    clip = load_clip(
+        write_animation(tmp_path / f"a{suffix}", [200, 1000, 300]), LIMITS, ClipOptions(fps=10.0)
+    )
+    assert (clip.footage.n_frames, clip.footage.fps) == (15, 10.0)
+    assert levels(clip) == [0] * 2 + [1] * 10 + [2] * 4  # the last one twice: their number is odd
+
+
+def test_an_animation_is_known_by_its_bytes_not_by_its_name(tmp_path: Path) -> None:
+    path = write_animation(tmp_path / "a.gif", [100] * 6).rename(tmp_path / "a.mp4")
+    assert load_clip(path, LIMITS).footage.n_frames == 6
+
+
+def test_transparency_in_an_animation_is_laid_on_white(tmp_path: Path) -> None:
+    frames = [Image.new("RGBA", (64, 64), (255, 0, 0, alpha)) for alpha in (0, 255)]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], duration=500, lossless=True)
+    clip = load_clip(tmp_path / "a.webp", LIMITS)
+    assert clip.pairs[0][0].min() == 255
+    assert clip.pairs[0][1][..., 1].max() == 0
+
+
+def test_frames_behind_damage_are_left_out_and_that_is_said(tmp_path: Path) -> None:
+    path = write_animation(tmp_path / "a.gif", [100] * 20)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    clip = load_clip(path, LIMITS)
+    assert 5 <= clip.footage.n_frames < 20
+    assert len(clip.pairs) == len(clip.plan.stamps_s)
+
+
+def test_a_folder_is_a_clip_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+    write_stills(tmp_path / "film", [f"frame {number}.png" for number in range(12)])
+    (tmp_path / "film" / "notes.txt").write_text("no frame")
+    clip = load_clip(tmp_path / "film", LIMITS)
+    assert levels(clip) == list(range(12))
+    assert clip.plan.stamps_s == (0.25, 1.25, 2.25, 3.25, 4.25, 5.25)  # two a second
+
+
+def test_the_pictures_of_a_folder_come_as_fast_as_is_said(tmp_path: Path) -> None:
+    write_stills(tmp_path / "film", [f"{number}.png" for number in range(10)])
+    clip = load_clip(tmp_path / "film", LIMITS, ClipOptions(fps=10.0))
+    assert levels(clip) == list(range(10))
+    assert clip.plan.stamps_s == pytest.approx((0.05, 0.25, 0.45, 0.65, 0.85))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["shot 62.5s.png", "shot 60s.png", "shot 64s.png"],
+        ["a_62500ms.png", "a_60000ms.png", "a_64000ms.png"],
+        ["cam 00-01-02.500.png", "cam 00-01-00.png", "cam 00-01-04.png"],
+    ],
+)
+def test_pictures_with_their_time_in_their_name_are_shown_at_that_time(
+    tmp_path: Path, names: list[str]
+) -> None:
+    write_stills(tmp_path / "film", names)
+    clip = load_clip(tmp_path / "film", LIMITS, ClipOptions(fps=2.0))
+    assert clip.footage.start_s == 60.0
+    shown = dict(zip(clip.plan.indices, levels(clip), strict=True))
+    times = {60.0 + index / clip.plan.fps: level for index, level in shown.items()}
+    assert all(level == (1 if time < 62.5 else 0 if time < 64.0 else 2) for time, level in times.items())
+    assert min(times) == 60.0
+    assert max(times) == 64.0
+    assert 60.0 < clip.plan.stamps_s[0] < 62.0
+
+
+def test_two_pictures_of_one_time_are_refused(tmp_path: Path) -> None:
+    write_stills(tmp_path / "film", ["a 1s.png", "b 1.0s.png"])
+    with pytest.raises(MediaError, match="same time"):
+        load_clip(tmp_path / "film", LIMITS)
+
+
+def test_a_list_of_pictures_is_a_clip_in_its_order(tmp_path: Path) -> None:
+    paths = write_stills(tmp_path, ["c.png", "a.png", "b.png"])
+    assert levels(load_frames(paths, LIMITS)) == [0, 1, 2, 2]
+    with pytest.raises(MediaError, match="no pictures"):
+        load_frames([], LIMITS)
+
+
+def test_the_same_pictures_elsewhere_are_the_same_to_the_encoder(tmp_path: Path) -> None:
+    ours, theirs = (
+        load_clip(write_stills(tmp_path / name, ["1.png", "2.png", "3.png", "4.png"])[0].parent, LIMITS)
+        for name in ("ours", "theirs")
+    )
+    assert [moment.digest for moment in ours.moments] == [moment.digest for moment in theirs.moments]
+
+
+def test_a_damaged_picture_in_a_folder_is_named(tmp_path: Path) -> None:
+    paths = write_stills(tmp_path / "film", ["1.png", "2.png", "3.png", "4.png"])
+    paths[2].write_bytes(paths[2].read_bytes()[:60])
+    with pytest.raises(MediaError, match=r"3\.png"):
+        _ = load_clip(tmp_path / "film", LIMITS).pairs
+
+
+def test_pictures_of_other_sizes_take_the_first_one_s(tmp_path: Path) -> None:
+    write_stills(tmp_path / "film", ["1.png", "2.png"])
+    Image.new("RGB", (300, 200)).save(tmp_path / "film" / "2.png")
+    clip = load_clip(tmp_path / "film", LIMITS)
+    assert clip.pairs[0][0].shape == clip.pairs[0][1].shape == (clip.plan.height, clip.plan.width, 3)

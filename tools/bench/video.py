@@ -1,0 +1,86 @@
+"""Questions about a clip to the 2B in its true shape, against llama-mtmd-cli, which shows clips its own way.
+
+``python -m tools.bench.video [BUNDLE] [SECONDS]``, or ``make bench BENCH=video``. llama-mtmd-cli decodes with
+the programs ffmpeg and ffprobe; without them only this project is measured.
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from qwen3vl_edge.bundle import find_bundle
+from qwen3vl_edge.runtime.threads import let_threads_sleep
+from tools import peers
+from tools.bench.conversation import N_THREADS, Setting
+from tools.bench.measure import run
+from tools.bench.results import AboutClip
+from tools.bench.runtime import ROOT, make_bundle
+
+__all__ = ["main"]
+
+_SIZE_PX, _FPS = (640, 360), 30.0
+_OURS, _EQUAL, _PEER = "qwen3vl-edge, default plan", "qwen3vl-edge, 4 fps", "llama-mtmd-cli, 4 fps"
+_CONTENDERS = {_OURS: "ours_video", _EQUAL: "ours_video_equal", _PEER: "mtmd_video"}
+_WANTED = 0.1
+
+
+def main(bundle: Path | None = None, seconds: float = 60.0) -> None:
+    """Measure on `bundle`, or on one that is made under build/ and removed, with a clip so long."""
+    contenders = dict(_CONTENDERS)
+    if not _has_peer():
+        print(f"\nvideo: {_PEER} is left out; it needs `make peers`, and ffmpeg and ffprobe in the path")
+        del contenders[_PEER]
+    let_threads_sleep()  # the contenders inherit it
+    build = ROOT / "build"
+    build.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=build, prefix="bench-") as folder:
+        pair = find_bundle(bundle or make_bundle(Path(folder)))
+        setting = Setting(pair.model, pair.projector, Path(folder) / "clip.mp4")
+        _draw_clip(setting.picture, seconds)
+        print(
+            f"\nvideo: {seconds:g} s of {_SIZE_PX[0]}×{_SIZE_PX[1]} px, {N_THREADS} threads, one run of each"
+        )
+        for name, module in contenders.items():
+            _measure(name, module, setting)
+
+
+def _measure(name: str, module: str, setting: Setting) -> None:
+    result = setting.picture.with_name(f"{module}.json")
+    command = [sys.executable, "-m", f"tools.bench.contenders.{module}", *setting.arguments, str(result)]
+    peak_bytes = run(command).peak_bytes
+    told = AboutClip.read(result)
+    print(
+        f"  {name:28} {told.n_frames:4} frames  {told.n_prompt:6} tokens  encode {told.encode_s:7.1f} s  "
+        f"first answer {told.first_s:7.1f} s  second {told.second_s:6.2f} s  {peak_bytes / 1e6:6.0f} MB"
+    )
+    if name != _PEER:
+        print(f"    second / first: {told.second_s / told.first_s:.3f} (wanted: {_WANTED})")
+
+
+def _has_peer() -> bool:
+    try:
+        peers.find("llama-mtmd-cli")
+    except peers.PeersError:
+        return False
+    return all(shutil.which(name) for name in ("ffmpeg", "ffprobe"))
+
+
+def _draw_clip(path: Path, seconds: float) -> None:
+    """Draw a disc that crosses a field of colours, always the same."""
+    width, height = _SIZE_PX
+    y, x = np.mgrid[0:height, 0:width]
+    field = np.stack([255 * x / width, 255 * y / height, np.full(x.shape, 128)], axis=-1).astype(np.uint8)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), _FPS, _SIZE_PX)
+    n_frames = round(seconds * _FPS)
+    for number in range(n_frames):
+        centre = (round(width * number / n_frames), height // 2)
+        writer.write(cv2.circle(field.copy(), centre, height // 8, (255, 255, 255), -1))
+    writer.release()
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:2]), *map(float, sys.argv[2:3]))
