@@ -12,7 +12,7 @@ from qwen3vl_edge.cli.engine_options import EngineOptions
 from qwen3vl_edge.cli.option_groups import grouped
 from qwen3vl_edge.cli.session_options import SessionOptions
 
-__all__ = ["chat"]
+__all__ = ["ViewOptions", "chat"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,9 @@ def chat(
     constraint = form.constraint()
     answer.options(Sampling(), constraint)  # what is wrong is told before the work
     shown = talk.screen(plain=look.plain)
-    with engine.open(model, view.progress()) as opened:
+    loading = view.Mutable(view.progress())
+    with engine.open(model, loading) as opened:
+        loading.muted = True  # the chat shows what it waits for itself
         conversation = sessions.open(opened, lambda before: answer.over(before, constraint)).conversation
         opening = talk.open_chat(conversation, shown, sessions.session, with_state=sessions.session_state)
         opening.urls = urls

@@ -3,13 +3,15 @@
 import _thread
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # it is loaded when Ctrl-C is heard already
+    import socket
 
 __all__ = [
     "INTERRUPTED",
@@ -42,6 +44,8 @@ def answering(engine: _Cancellable) -> Iterator[threading.Event]:
     A thread, woken by the signal itself, calls ``engine.cancel``: the main thread may be in native code
     for minutes, where Python hears no signals. Outside the main thread nothing is changed.
     """
+    import socket
+
     pressed = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield pressed
@@ -73,7 +77,7 @@ def signals_kept() -> Iterator[None]:
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
 
 
-def _cancel(wakes: socket.socket, engine: _Cancellable, pressed: threading.Event) -> None:
+def _cancel(wakes: "socket.socket", engine: _Cancellable, pressed: threading.Event) -> None:
     while signals := wakes.recv(64):  # nothing comes when the other end is closed
         if signal.SIGINT in signals:
             pressed.set()
@@ -117,7 +121,7 @@ class Interrupts:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         return self._put_off
 
-    def watch(self, wakes: socket.socket, _woken: socket.socket) -> None:
+    def watch(self, wakes: "socket.socket", _woken: "socket.socket") -> None:
         """End the process if an interrupt is not raised soon; keeps both sockets open as long as it lives."""
         while True:
             if signal.SIGINT not in wakes.recv(64):
@@ -128,20 +132,21 @@ class Interrupts:
                 os._exit(INTERRUPTED)
 
 
-def raise_on_interrupt() -> Interrupts:
+def raise_on_interrupt(interrupts: Interrupts | None = None) -> None:
     """Have Ctrl-C raise `Interrupted` in the main thread, or end the process if that cannot be.
 
     Python runs signal handlers between its own instructions. Encoding a large picture is one native
     call that can take minutes; a thread, woken by the signal itself, has llama.cpp give it up, and ends
     the process if nothing comes of that.
     """
-    interrupts = Interrupts()
+    interrupts = interrupts or Interrupts()
     signal.signal(signal.SIGINT, interrupts.on_interrupt)
+    import socket
+
     wakes, woken = socket.socketpair()
     woken.setblocking(False)
     signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=interrupts.watch, args=(wakes, woken), daemon=True).start()
-    return interrupts
 
 
 def _inside_native_callback(frame: FrameType | None) -> bool:

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Literal, TextIO
 
-from qwen3vl_edge.cli.interrupt import INTERRUPTED, Interrupted, raise_on_interrupt
+from qwen3vl_edge.cli.interrupt import INTERRUPTED, Interrupted, Interrupts, raise_on_interrupt
 from qwen3vl_edge.errors import EdgeError, UsageError
 
 __all__ = ["run"]
@@ -29,8 +29,9 @@ def __getattr__(name: str) -> object:
 def run() -> None:
     """Run the command; errors become one line on stderr and exit code 1, or 2 for a wrong call."""
     _replace_closed_streams()
-    interrupts = raise_on_interrupt()
+    interrupts = Interrupts()
     try:
+        raise_on_interrupt(interrupts)
         code, message = _run_command()
     except (Interrupted, KeyboardInterrupt):
         code, message = INTERRUPTED, ""

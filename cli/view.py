@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from typing import Literal
 
@@ -28,7 +28,7 @@ from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.progress import SILENT, Progress, Task
 from qwen3vl_edge.runtime.engine import Cost, Finished, Generated, Reasoned, TokenLogprob
 
-__all__ = ["answer_json", "answer_text", "caption_line", "cost", "note", "print_json", "progress"]
+__all__ = ["Mutable", "answer_json", "answer_text", "caption_line", "cost", "note", "print_json", "progress"]
 
 ReasoningView = Literal["hidden", "dim", "shown"]
 
@@ -182,6 +182,18 @@ def progress(*, beside_output: bool = False) -> Progress:
     """
     drawn = sys.stderr.isatty() and not (beside_output and sys.stdout.isatty())
     return _Drawn(Console(stderr=True)) if drawn else SILENT
+
+
+class Mutable:
+    """Progress that can be silenced while it is in use."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.muted = False
+        self._progress = progress
+
+    def task(self, description: str, total: int | None, unit: str) -> AbstractContextManager[Task]:
+        """Open a task, drawn unless ``muted``."""
+        return (SILENT if self.muted else self._progress).task(description, total, unit)
 
 
 class _Drawn:

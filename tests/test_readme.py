@@ -11,7 +11,7 @@ from qwen3vl_edge.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 _COMMAND = re.compile(r"(?:^(?:\$ )?(?:[^|`\n]*\| )?qwen3vl-edge|^run) (.+)$", re.MULTILINE)
-DOCUMENTS = ("README.md", "tools/demo.sh", "docs/runtime.md")
+DOCUMENTS = ("README.md", "tools/demo.sh", "docs/runtime.md", "docs/chat.md")
 TYPED = [(name, line) for name in DOCUMENTS for line in _COMMAND.findall((ROOT / name).read_text())]
 
 
@@ -22,7 +22,7 @@ def test_there_is_something_to_check(document: str) -> None:
 
 def test_the_readme_shows_every_command() -> None:
     shown = {shlex.split(line, comments=True)[0] for name, line in TYPED if name == "README.md"}
-    assert {"ask", "caption", "convert", "inspect"} <= shown
+    assert {"ask", "caption", "chat", "convert", "inspect"} <= shown
 
 
 @pytest.mark.parametrize(("document", "line"), TYPED)

@@ -118,7 +118,7 @@ def test_what_fails_while_it_is_read_leaves_the_session_usable(tiny_bundle: Bund
         film.unlink()
         with pytest.raises(MediaError, match="cannot be read any more"):
             list(conversation.ask(clip, "What happens?"))
-        assert conversation.turns == []
+        assert conversation.turns == ()
         assert len(list(conversation.ask("And now?"))) > 0
 
 

@@ -101,7 +101,7 @@ def test_a_pending_one_decides_before_the_commands_own_end(
 ) -> None:
     interrupts = Interrupts()
     press_in_a_callback(interrupts)
-    monkeypatch.setattr(main_module, "raise_on_interrupt", lambda: interrupts)
+    monkeypatch.setattr(main_module, "Interrupts", lambda: interrupts)
     monkeypatch.setattr(main_module, "_run_command", end)
     with pytest.raises(SystemExit) as ended:
         main_module.run()

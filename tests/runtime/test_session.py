@@ -33,9 +33,9 @@ PATIENCE_S = 30.0
 EXACT = EngineSettings(n_threads=2, kv_type="f32", flash_attention="off")
 
 
-@pytest.fixture(scope="module")
-def engine(tiny_bundle: Bundle) -> Iterator[LlamaEngine]:
-    with LlamaEngine(tiny_bundle, EXACT) as opened:
+@pytest.fixture(scope="module", params=["tiny_bundle", "demo_f32"])
+def engine(request: pytest.FixtureRequest) -> Iterator[LlamaEngine]:
+    with LlamaEngine(request.getfixturevalue(request.param), EXACT) as opened:
         yield opened
 
 
