@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the commands must start fast: nothing heavy is imported bef
 
 __all__ = ["EngineOptions", "open_engine", "parse_size"]
 
+_CACHE_SIZE = "4G"
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -61,8 +62,11 @@ class EngineOptions:
         ),
     ] = None
     media_cache_size: Annotated[
-        str, typer.Option(metavar="SIZE", help="Limit of that folder, such as 500M or 4G.")
-    ] = "4G"
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Limit of that folder, such as 500M.  [default: 4G]", show_default=False
+        ),
+    ] = None
 
     def open(self, name: str, progress: "Progress") -> "LlamaEngine":
         """Open the model that MODEL names.
@@ -80,6 +84,9 @@ class EngineOptions:
         """
         from qwen3vl_edge.runtime.engine_settings import EngineSettings
 
+        cache_bytes = parse_size(self.media_cache_size or _CACHE_SIZE)
+        if self.media_cache_size is not None and self.media_cache is None:
+            raise UsageError("--media-cache-size needs --media-cache: without it no folder is kept")
         return EngineSettings(
             n_ctx=self.ctx,
             n_threads=self.threads,
@@ -88,7 +95,7 @@ class EngineOptions:
             check_memory=self.memory_check,
             placement=device_options.placement(self.device, self.gpu_layers, self.projector_device),
             cache_folder=self.media_cache,
-            cache_disk_bytes=parse_size(self.media_cache_size),
+            cache_disk_bytes=cache_bytes,
         )
 
 

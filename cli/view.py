@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict
 from typing import Literal
 
@@ -48,20 +48,21 @@ def answer_text(events: Iterable[ChatEvent], reasoning: ReasoningView | None = N
         reasoning: How to show the reasoning; None: dim on a terminal, hidden elsewhere.
     """
     aside = _Aside(reasoning or ("dim" if sys.stderr.isatty() else "hidden"))
-    for event in events:
-        match event:
-            case Reasoned(text=text):
-                aside.write(text)
-            case Generated(text=text):
-                aside.end()
-                sys.stdout.write(text)
-                sys.stdout.flush()
-            case Notice(text=text):
-                note(text)
-            case Finished():
-                aside.end()
-                sys.stdout.write("\n")
-                _say_end(event)
+    with closing(aside):
+        for event in events:
+            match event:
+                case Reasoned(text=text):
+                    aside.write(text)
+                case Generated(text=text):
+                    aside.close()
+                    sys.stdout.write(text)
+                    sys.stdout.flush()
+                case Notice(text=text):
+                    note(text)
+                case Finished():
+                    aside.close()
+                    sys.stdout.write("\n")
+                    _say_end(event)
 
 
 class _Aside:
@@ -80,7 +81,7 @@ class _Aside:
         sys.stderr.write(text)
         sys.stderr.flush()
 
-    def end(self) -> None:
+    def close(self) -> None:
         if self._begun:
             sys.stderr.write(f"{_NORMAL if self._shown == 'dim' else ''}\n\n")
             sys.stderr.flush()

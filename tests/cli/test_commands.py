@@ -295,6 +295,7 @@ def test_ask_reads_the_question_from_stdin(
         (("ask", "demo", "x", "--grammar", "absent.gbnf"), "absent.gbnf"),
         (("ask", "demo", "x", "--logit-bias", "yes"), "--logit-bias 'yes' is not"),
         (("ask", "demo", "x", "--media-cache-size", "much"), "'much' is no size"),
+        (("ask", "demo", "x", "--media-cache-size", "1G"), "--media-cache-size needs --media-cache"),
         (("ask", "demo", "x", "--gpu-layers", "some"), "--gpu-layers some"),
         (("ask", "demo", "x", "--when-full", "cry"), "cry"),
         (("ask", "demo", "x", "--reasoning", "loud"), "loud"),
