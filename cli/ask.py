@@ -8,7 +8,7 @@ import typer
 
 from qwen3vl_edge.cli import options
 from qwen3vl_edge.cli.answer_options import AnswerOptions, ConstraintOptions
-from qwen3vl_edge.cli.clip_options import ClipChoice
+from qwen3vl_edge.cli.clip_options import DrawnClipChoice
 from qwen3vl_edge.cli.engine_options import EngineOptions
 from qwen3vl_edge.cli.interrupt import Interrupted
 from qwen3vl_edge.cli.option_groups import grouped
@@ -43,7 +43,7 @@ def ask(
         list[Path] | None, typer.Option("-v", "--video", help="A clip; repeatable.", show_default=False)
     ] = None,
     *,
-    clips: ClipChoice,
+    clips: DrawnClipChoice,
     sessions: SessionOptions,
     form: ConstraintOptions,
     answer: AnswerOptions,
@@ -86,7 +86,7 @@ def ask(
     options.require_files([*(image or ()), *(video or ())])
     if not dry_run:
         sessions.check()
-    clip_options = clips.options(video or ())
+    clip_options = clips.options_for(video or ())
     constraint = form.constraint()
     answer.options(Sampling(), constraint, logprobs)  # what is wrong is told before the work
     with engine.open(model, view.progress()) as opened:

@@ -8,6 +8,7 @@ import typer
 
 from qwen3vl_edge.cli import options
 from qwen3vl_edge.cli.answer_options import AnswerOptions, ConstraintOptions
+from qwen3vl_edge.cli.clip_options import ClipChoice
 from qwen3vl_edge.cli.engine_options import EngineOptions
 from qwen3vl_edge.cli.option_groups import grouped
 from qwen3vl_edge.cli.session_options import SessionOptions
@@ -45,6 +46,7 @@ def chat(
         list[Path] | None, typer.Option("-v", "--video", help="A clip; repeatable.", show_default=False)
     ] = None,
     *,
+    clips: ClipChoice,
     look: ViewOptions,
     urls: Annotated[
         bool, typer.Option("--urls/--no-urls", help="Fetch pictures whose address is in a message.")
@@ -62,6 +64,7 @@ def chat(
     \b
     qwen3vl-edge chat demo
     qwen3vl-edge chat demo -i circle.png
+    qwen3vl-edge chat MODEL -v film.mp4 --fps 1 --end 60
     qwen3vl-edge chat MODEL --session kitchen.q3vl --when-full drop
     qwen3vl-edge chat MODEL --system "Answer in one sentence." --temperature 0
     printf '%s\\n' '/image circle.png' 'What color is it?' | qwen3vl-edge chat demo
@@ -73,6 +76,7 @@ def chat(
 
     options.require_files([*(image or ()), *(video or ())])
     sessions.check()
+    clip_options = clips.options()
     constraint = form.constraint()
     answer.options(Sampling(), constraint)  # what is wrong is told before the work
     shown = talk.screen(plain=look.plain)
@@ -82,6 +86,7 @@ def chat(
         conversation = sessions.open(opened, lambda before: answer.over(before, constraint)).conversation
         opening = talk.open_chat(conversation, shown, sessions.session, with_state=sessions.session_state)
         opening.urls = urls
+        opening.clip_options = clip_options
         reasoning = look.reasoning or ("dim" if talk.is_typed() else "hidden")
         opening.view = View(reasoning, look.markdown, look.preview)
         talk.greet(opening, model, image or [], video or [])

@@ -12,7 +12,7 @@ from qwen3vl_edge.errors import UsageError
 if TYPE_CHECKING:  # the commands must start fast: nothing heavy is imported before it is needed
     from qwen3vl_edge.clips import Clip, ClipOptions
 
-__all__ = ["ClipChoice"]
+__all__ = ["ClipChoice", "DrawnClipChoice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,36 @@ class ClipChoice:
             min=1, help="Tokens that a pair of frames may take.  [default: 768]", show_default=False
         ),
     ] = None
+
+    def options(self) -> "ClipOptions":
+        """Give what the options ask for.
+
+        Raises:
+            UsageError: They contradict each other.
+        """
+        from qwen3vl_edge.clips import ClipOptions
+
+        return ClipOptions(
+            self.fps, self.frames, self.start, self.end, self.video_max_tokens, self.frame_max_tokens
+        )
+
+    def options_for(self, clips: Sequence[Path]) -> "ClipOptions":
+        """Give what the options ask for, if there is a clip that they could be about.
+
+        Raises:
+            UsageError: They contradict each other, or there is none.
+        """
+        if not clips and self != type(self)():
+            raise UsageError(
+                "--fps, --frames, --start, --end and the like are about clips, and none is given"
+            )
+        return self.options()
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnClipChoice(ClipChoice):
+    """What to show of the clips, and where to draw that."""
+
     contact_sheet: Annotated[
         Path | None,
         typer.Option(
@@ -61,21 +91,6 @@ class ClipChoice:
             show_default=False,
         ),
     ] = None
-
-    def options(self, clips: Sequence[Path]) -> "ClipOptions":
-        """Give what the options ask for.
-
-        Raises:
-            UsageError: They contradict each other, or there is no clip.
-        """
-        from qwen3vl_edge.clips import ClipOptions
-
-        wanted = ClipOptions(
-            self.fps, self.frames, self.start, self.end, self.video_max_tokens, self.frame_max_tokens
-        )
-        if not clips and (wanted != ClipOptions() or self.contact_sheet):
-            raise UsageError("--fps, --frames, --start, --end and the like are about clips; give one with -v")
-        return wanted
 
     def draw(self, clips: Sequence["Clip"], factor: int) -> None:
         """Write the contact sheet, if one is wanted.

@@ -1,7 +1,7 @@
 """What is planned for clips, in lines and in JSON; and what to do where they do not fit."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from qwen3vl_edge.cli.plain_text import escaped
@@ -46,13 +46,20 @@ class ShownClips:
         """
         if cost.remaining >= 1 or not self.clips:
             return
-        ways = [
-            f"{escaped(Path(clip.source).name)} with {' or '.join(options)}"
-            for clip, options in zip(self.clips, self._ways(cost), strict=True)
-        ]
         raise ContextFullError(
             f"the question is {cost.prompt} tokens and the context {cost.context}; it fits if you show "
-            f"{', and '.join(ways)}, or ask for more with --ctx"
+            f"{self.ways(cost)}, or ask for more with --ctx"
+        )
+
+    def ways(self, cost: Cost, typed: Callable[[str], str] = str) -> str:
+        """Say with which options, each written by `typed`, the clips fit.
+
+        Raises:
+            ContextFullError: Not even one frame fits.
+        """
+        return ", and ".join(
+            f"{escaped(Path(clip.source).name)} with {' or '.join(map(typed, options))}"
+            for clip, options in zip(self.clips, self._ways(cost), strict=True)
         )
 
     def to_json(self, cost: Cost) -> list[dict[str, object]]:

@@ -43,6 +43,15 @@ class SessionOptions:
     """How a conversation begins, and where it is kept."""
 
     system: Annotated[str | None, typer.Option(help="System prompt.", show_default=False)] = None
+    vision_ids: Annotated[
+        bool | None,
+        typer.Option(
+            "--vision-ids/--no-vision-ids",
+            help="Number pictures and clips in the prompt, as 'Picture 1:', so that they can be named.  "
+            "[default: no]",
+            show_default=False,
+        ),
+    ] = None
     session: Annotated[
         Path | None,
         typer.Option(
@@ -99,13 +108,21 @@ class SessionOptions:
 
         if self.session is None or not self.session.exists():
             wanted = answer(GenerateOptions(engine.info.sampling))
-            new = Conversation(engine, wanted, system=self.system, policy=self.when_full or "stop")
+            new = Conversation(
+                engine,
+                wanted,
+                system=self.system,
+                policy=self.when_full or "stop",
+                vision_ids=bool(self.vision_ids),
+            )
             return KeptConversation(new, self.session, NO_FILE, self.session_state)
         opened = open_session(self.session, engine, policy=self.when_full)
         conversation = opened.conversation
         if self.system not in {None, conversation.system}:
             raise UsageError(f"{self.session}: has another system prompt; --system is for new sessions")
         conversation.options = answer(conversation.options)
+        if self.vision_ids is not None:
+            conversation.vision_ids = self.vision_ids
         for text in opened.notes:
             view.note(text)
         return KeptConversation(conversation, self.session, opened.stamp, self.session_state)

@@ -9,7 +9,7 @@ from qwen3vl_edge.images import load_picture
 from qwen3vl_edge.messages import Content, Message
 from qwen3vl_edge.runtime.engine import Engine, EngineInfo, Event, GenerateOptions
 
-__all__ = ["ask", "load_media"]
+__all__ = ["ask", "load_media", "one_question"]
 
 
 def ask(  # noqa: PLR0913 -- the parts of one message
@@ -21,8 +21,11 @@ def ask(  # noqa: PLR0913 -- the parts of one message
     clips: Sequence[Path] = (),
     clip_options: ClipOptions = DEFAULT_OPTIONS,
     system: str | None = None,
+    vision_ids: bool = False,
 ) -> Iterator[Event]:
     """Ask `question` about `pictures` and `clips`, shown in this order and before the question.
+
+    With `vision_ids` they are numbered in the prompt ("Picture 1: ", "Video 1: ").
 
     Raises:
         MediaError: A picture or clip cannot be read.
@@ -31,9 +34,14 @@ def ask(  # noqa: PLR0913 -- the parts of one message
         EngineError: The native library failed.
     """
     content = load_media(engine.info, pictures, clips, clip_options)
+    messages = one_question(content, question, system)
+    return engine.generate(engine.info.template.parts(messages, add_vision_id=vision_ids), options)
+
+
+def one_question(content: Sequence[Content], question: str, system: str | None = None) -> list[Message]:
+    """Give the messages that ask `question` about `content`."""
     messages = [] if system is None else [Message("system", (system,))]
-    messages.append(Message("user", (*content, question)))
-    return engine.generate(engine.info.template.parts(messages), options)
+    return [*messages, Message("user", (*content, question))]
 
 
 def load_media(

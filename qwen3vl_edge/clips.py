@@ -6,6 +6,7 @@ Everything here is pure; `qwen3vl_edge.video` decodes.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from qwen3vl_edge.images import Pixels, VisionPart
 from qwen3vl_edge.limits import VideoLimits, clip_size
 
 __all__ = [
+    "CLIP_SUFFIXES",
     "DEFAULT_OPTIONS",
     "Clip",
     "ClipOptions",
@@ -21,8 +23,12 @@ __all__ = [
     "Footage",
     "clip_of",
     "frame_count",
+    "is_clip",
     "plan_clip",
 ]
+
+CLIP_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
+"""Of the files that are clips, in lower case."""
 
 _FRAMES_A_MOMENT = 2
 
@@ -140,6 +146,11 @@ class Clip:
     def pairs(self) -> tuple[tuple[Pixels, ...], ...]:
         """All frames at once, (first, second) for each stamp: memory for the whole clip."""
         return tuple(moment.frames for moment in self.moments)
+
+
+def is_clip(path: Path) -> bool:
+    """Whether the name of `path` is a clip's."""
+    return path.suffix.lower() in CLIP_SUFFIXES
 
 
 def clip_of(plan: ClipPlan, frames: Sequence[Pixels], source: str) -> Clip:

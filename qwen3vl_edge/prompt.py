@@ -81,8 +81,16 @@ class ChatTemplate:
         self._special = _any_of((*special.control, *special.user_defined))
         self._user_defined = frozenset(special.user_defined)
 
-    def parts(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> tuple[Part, ...]:
+    def parts(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = True, add_vision_id: bool = False
+    ) -> tuple[Part, ...]:
         """Render `messages`, ready for the engine.
+
+        Args:
+            messages: What was said.
+            add_generation_prompt: Begin the answer.
+            add_vision_id: Number pictures and clips, each kind for itself ("Picture 1: ", "Video 1: ");
+                a parameter of Qwen's own templates, which others may not know.
 
         Raises:
             PromptError: The template refuses the messages or drops a picture or clip.
@@ -92,6 +100,7 @@ class ChatTemplate:
             rendered = self._template.render(
                 messages=shield.messages,
                 add_generation_prompt=add_generation_prompt,
+                add_vision_id=add_vision_id,
                 tools=None,
             )
         except _TEMPLATE_FAULTS as error:

@@ -1,12 +1,14 @@
 """Clips on the command line: plans, costs, what fits, contact sheets."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from qwen3vl_edge.prompt import VisionPart
+from qwen3vl_edge.prompt import TextPart, VisionPart
 from tests.cli.test_commands import Call, RecordingEngine, call, engine  # noqa: F401 -- fixtures
 from tests.damaged_clips import write_animation
 from tests.mp4_boxes import with_rotation
@@ -88,6 +90,23 @@ def test_a_clip_that_does_not_fit_is_refused_with_the_option_that_helps(
     n_frames = err.split("--frames ")[1].split()[0]
     code, *_ = call("ask", "demo", "What?", "-v", film, "--max-tokens", "10", "--frames", n_frames)
     assert code == 0
+
+
+def test_the_chat_shows_clips_as_it_is_told(
+    call: Call,  # noqa: F811
+    engine: RecordingEngine,  # noqa: F811
+    film: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"What?\n{film} And?\n"))
+    code, *_ = call("chat", "demo", "-v", film, "--frames", 4, "--vision-ids")
+    assert code == 0
+    first, second = engine.prompts
+    assert [sum(isinstance(part, VisionPart) for part in prompt) for prompt in (first, second)] == [2, 4]
+    assert "Video 2: <" in "".join(part.text for part in second if isinstance(part, TextPart))
+    code, out, err = call("chat", "demo", "--fps", 1, "--frames", 4)
+    assert (code, out) == (2, "")
+    assert "--fps and --frames" in err
 
 
 def test_what_could_not_be_read_is_said(call: Call, engine: RecordingEngine, tmp_path: Path) -> None:  # noqa: F811

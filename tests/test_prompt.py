@@ -89,6 +89,19 @@ def test_a_stamp_is_one_piece_with_the_text_before_it() -> None:
     assert plain[0] == "user\nLook:<0.2 seconds>"
 
 
+def test_pictures_and_clips_are_numbered_each_kind_for_itself() -> None:
+    said = user(synthetic_picture(1, 64, 64), synthetic_clip(1, 4), synthetic_picture(2, 64, 64), "Which?")
+    plain = texts(INSTRUCT.parts(said, add_vision_id=True), parse_special=False)
+    assert plain[:5] == [
+        "user\nPicture 1: ",
+        "Video 1: <0.2 seconds>",
+        "<1.2 seconds>",
+        "Picture 2: ",
+        "Which?",
+    ]
+    assert texts(INSTRUCT.parts(said), parse_special=False)[0] == "user\n"
+
+
 def test_text_that_is_no_text_is_refused() -> None:
     with pytest.raises(PromptError, match="not valid UTF-8"):
         INSTRUCT.parts(user("caf\udce9"))

@@ -23,4 +23,4 @@ run ask "$out" "Which direction does the circle move?" -v samples/blue_circle_mo
 status=0
 run caption "$out" samples --temperature 0 >build/captions.txt || status=$?
 cat build/captions.txt
-[ "$status" -eq 1 ] && [ "$(grep -c '^samples/.*: .' build/captions.txt)" -eq 7 ]
+[ "$status" -eq 1 ] && [ "$(grep -c '^samples/.*: .' build/captions.txt)" -eq 8 ]

@@ -4,30 +4,26 @@ from pathlib import Path
 
 from qwen3vl_edge.ask import load_media
 from qwen3vl_edge.cli.plain_text import escaped
-from qwen3vl_edge.cli.terminal.dropped import CLIP_SUFFIXES
-from qwen3vl_edge.clips import Clip
+from qwen3vl_edge.clips import DEFAULT_OPTIONS, Clip, ClipOptions
 from qwen3vl_edge.images import Picture, Pixels
 from qwen3vl_edge.messages import Content
 from qwen3vl_edge.runtime.engine import EngineInfo
 
-__all__ = ["Media", "described", "first_pixels", "is_clip", "load", "media_of", "n_tokens"]
+__all__ = ["Media", "described", "first_pixels", "load", "media_of", "n_tokens"]
 
 Media = Picture | Clip
 
 
-def load(info: EngineInfo, path: Path, *, clip: bool) -> Media:
-    """Load the picture or clip in `path` as the model of `info` is to see it.
+def load(info: EngineInfo, path: Path, *, clip: bool, options: ClipOptions = DEFAULT_OPTIONS) -> Media:
+    """Load the picture or clip in `path` as the model of `info` is to see it, a clip by `options`.
 
     Raises:
         MediaError: It cannot be read.
+        UsageError: The options leave nothing to show of the clip.
     """
     absolute = path.absolute()  # a conversation is gone on with from other folders
-    return media_of(load_media(info, [] if clip else [absolute], [absolute] if clip else []))[0]
-
-
-def is_clip(path: Path) -> bool:
-    """Whether the name of `path` is a clip's."""
-    return path.suffix.lower() in CLIP_SUFFIXES
+    pictures, clips = ([], [absolute]) if clip else ([absolute], [])
+    return media_of(load_media(info, pictures, clips, options))[0]
 
 
 def media_of(content: list[Content] | tuple[Content, ...]) -> list[Media]:

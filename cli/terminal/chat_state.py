@@ -9,6 +9,7 @@ from qwen3vl_edge.chat import Conversation
 from qwen3vl_edge.cli.terminal.attachments import Media
 from qwen3vl_edge.cli.terminal.keeper import Keeper
 from qwen3vl_edge.cli.terminal.screen import Screen, View
+from qwen3vl_edge.clips import DEFAULT_OPTIONS, ClipOptions
 from qwen3vl_edge.constraints import Constraint
 from qwen3vl_edge.errors import PromptError, SessionError
 from qwen3vl_edge.runtime.engine import Cost, Finished
@@ -27,6 +28,7 @@ class Chat:
         media_folder: For pictures that come from nowhere a session could find them again.
         view: How things are shown.
         urls: Whether addresses in a message are fetched.
+        clip_options: What is shown of clips that are attached from now on.
         attachments: To be sent with the next message.
         last: The end of the last answer.
         used: What the conversation takes of the context.
@@ -43,6 +45,7 @@ class Chat:
     media_folder: Path
     view: View = field(default_factory=View)
     urls: bool = True
+    clip_options: ClipOptions = DEFAULT_OPTIONS
     attachments: list[Media] = field(default_factory=list)
     last: Finished | None = None
     used: Cost | None = None

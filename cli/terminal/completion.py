@@ -8,11 +8,11 @@ from pathlib import Path
 
 from qwen3vl_edge.cli.terminal.command import Completes
 from qwen3vl_edge.cli.terminal.commands import COMMANDS
-from qwen3vl_edge.cli.terminal.dropped import CLIP_SUFFIXES
 from qwen3vl_edge.cli.terminal.file_commands import LAST
 from qwen3vl_edge.cli.terminal.keeper import SUFFIX
 from qwen3vl_edge.cli.terminal.media_commands import SAMPLE
 from qwen3vl_edge.cli.terminal.settings import SETTINGS
+from qwen3vl_edge.clips import CLIP_SUFFIXES
 from qwen3vl_edge.images import IMAGE_SUFFIXES
 
 __all__ = ["Candidate", "candidates"]

@@ -7,12 +7,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
+from qwen3vl_edge.clips import CLIP_SUFFIXES
 from qwen3vl_edge.images import IMAGE_SUFFIXES
 
-__all__ = ["CLIP_SUFFIXES", "Link", "Piece", "is_link", "named_file", "named_files", "split_line"]
-
-CLIP_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
-"""By which a clip is told from a picture."""
+__all__ = ["Link", "Piece", "is_link", "named_file", "named_files", "split_line"]
 
 _MEDIA_SUFFIXES = IMAGE_SUFFIXES | CLIP_SUFFIXES
 _QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")

@@ -1,12 +1,16 @@
 """What a typed line becomes: attachments that are listed, and a question that is asked."""
 
+from qwen3vl_edge.cli.clip_view import ShownClips
+from qwen3vl_edge.cli.plain_text import escaped
 from qwen3vl_edge.cli.terminal.asking import ask, cost_line
-from qwen3vl_edge.cli.terminal.attachments import described, first_pixels, is_clip, load, media_of
+from qwen3vl_edge.cli.terminal.attachments import described, first_pixels, load, media_of
 from qwen3vl_edge.cli.terminal.chat_state import Chat
 from qwen3vl_edge.cli.terminal.dropped import Link, Piece, split_line
 from qwen3vl_edge.cli.terminal.safe_text import well_formed
+from qwen3vl_edge.clips import Clip, is_clip
 from qwen3vl_edge.errors import ContextFullError
 from qwen3vl_edge.messages import Content
+from qwen3vl_edge.runtime.engine import Cost
 
 __all__ = ["attach", "send"]
 
@@ -21,6 +25,7 @@ def attach(chat: Chat, pieces: list[Piece], *, clips: bool | None = None) -> lis
 
     Raises:
         MediaError: One cannot be had; none is attached then.
+        UsageError: What is to be shown of a clip is not there; the same.
     """
     content: list[Content] = []
     for piece in pieces:
@@ -33,7 +38,7 @@ def attach(chat: Chat, pieces: list[Piece], *, clips: bool | None = None) -> lis
             chat.screen.note(f"fetching {piece.url}")
             piece = fetch_picture(piece.url, chat.media_folder)  # noqa: PLW2901 -- from now on a file
         clip = is_clip(piece) if clips is None else clips
-        content.append(load(chat.conversation.engine.info, piece, clip=clip))
+        content.append(load(chat.conversation.engine.info, piece, clip=clip, options=chat.clip_options))
     _list(chat, content)
     return content
 
@@ -63,16 +68,29 @@ def _list(chat: Chat, content: list[Content]) -> None:
         chat.screen.note(f"[{number}] {described(media, chat.factor_px)}")
         if chat.view.preview:
             chat.screen.picture(first_pixels(media))
+        for text in media.notes if isinstance(media, Clip) else ():
+            chat.screen.note(escaped(text))
 
 
 def _show_cost(chat: Chat, content: list[Content]) -> None:
     cost = chat.conversation.cost(*content)
     chat.screen.note(cost_line(cost))
     if cost.remaining < 1 and chat.conversation.policy == "stop":
-        raise ContextFullError(
-            "the question does not fit; /media drop N, /undo or /clear, or have pictures shrunk: "
-            "/set when-full shrink"
-        )
+        raise ContextFullError(f"the question does not fit; {_remedy(chat, content, cost)}")
+
+
+def _remedy(chat: Chat, content: list[Content], cost: Cost) -> str:
+    engine, options = chat.conversation.engine, chat.conversation.options
+    shown = ShownClips(content, engine.info.video_limits, options.max_tokens)
+    if shown.clips:
+        ways = shown.ways(cost, _as_setting)
+        return f"/media drop all, and attach again: {ways}; or /undo or /clear"
+    return "/media drop N, /undo or /clear, or have pictures shrunk: /set when-full shrink"
+
+
+def _as_setting(option: str) -> str:
+    """Write an option as what is typed in the chat, where one of fps and frames lifts the other."""
+    return f"/set {option.removeprefix('--').removesuffix(' in place of --fps')}"
 
 
 def _at_the_end_first(content: list[Content]) -> list[Content]:

@@ -9,6 +9,7 @@ from qwen3vl_edge.chat import Policy
 from qwen3vl_edge.cli.sampling_options import unescape
 from qwen3vl_edge.cli.terminal.chat_state import Chat
 from qwen3vl_edge.cli.terminal.screen import ReasoningView, View
+from qwen3vl_edge.clips import ClipOptions
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.runtime.engine import GenerateOptions
 from qwen3vl_edge.sampling import Sampling
@@ -16,7 +17,7 @@ from qwen3vl_edge.sampling import Sampling
 __all__ = ["SETTINGS", "Setting", "setting"]
 
 _ON_OFF = ("on", "off")
-_Values = TypeVar("_Values", Sampling, GenerateOptions, View)
+_Values = TypeVar("_Values", Sampling, GenerateOptions, View, ClipOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,23 @@ def _option(name: str, help: str, none: str | None = None) -> Setting:
         chat.conversation.options = _with(chat.conversation.options, field, value)
 
     return Setting(name, help, () if none is None else (none,), read, write)
+
+
+def _clip(name: str, field: str, help: str, *, whole: bool = False, lifts: str | None = None) -> Setting:
+    """Give a setting of the clips that are attached from now on; `lifts` is the field that it replaces."""
+
+    def read(chat: Chat) -> str:
+        value: object = getattr(chat.clip_options, field)
+        return "default" if value is None else f"{value}"
+
+    def write(chat: Chat, text: str) -> None:
+        value = None if text == "default" else _number(name, text, whole=whole)
+        options = chat.clip_options
+        if lifts is not None and value is not None:
+            options = _with(options, lifts, None)
+        chat.clip_options = _with(options, field, value)
+
+    return Setting(name, help, ("default",), read, write)
 
 
 def _with(values: _Values, field: str, value: object) -> _Values:
@@ -170,6 +188,12 @@ SETTINGS = (
         lambda chat: chat.conversation.policy,
         _write_policy,
     ),
+    _clip("fps", "fps", "Frames shown of each second of a clip, in place of frames.", lifts="n_frames"),
+    _clip("frames", "n_frames", "Frames shown of a clip, in place of fps.", whole=True, lifts="fps"),
+    _clip("start", "start_s", "Show clips from this second on."),
+    _clip("end", "end_s", "Show clips up to this second."),
+    _clip("video-max-tokens", "max_tokens", "Tokens that all frames of a clip may take.", whole=True),
+    _clip("frame-max-tokens", "max_frame_tokens", "Tokens that a pair of frames may take.", whole=True),
     _view_switch("preview", "Draw attached pictures."),
     _view_switch("markdown", "Draw headings, lists, code and tables of answers."),
 )

@@ -77,6 +77,7 @@ class Conversation:
         policy: What to do when the context is full.
         history: What was said before.
         session: Where the engine keeps what it has read; None opens one.
+        vision_ids: Number pictures and clips in the prompt, so that they can be named.
     """
 
     def __init__(  # noqa: PLR0913 -- all but the first two have defaults
@@ -88,10 +89,12 @@ class Conversation:
         policy: Policy = "stop",
         history: History | None = None,
         session: Session | None = None,
+        vision_ids: bool = False,
     ) -> None:
         self.engine, self.options, self.system, self.policy = engine, options, system, policy
         self.history = history or History()
         self.session: Session = session or engine.open_session()
+        self.vision_ids = vision_ids
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -163,6 +166,7 @@ class Conversation:
             policy=self.policy,
             history=self.history,
             session=self.session.fork(),
+            vision_ids=self.vision_ids,
         )
 
     def clear(self) -> None:
@@ -193,7 +197,7 @@ class Conversation:
         messages = [] if self.system is None else [Message("system", (self.system,))]
         for turn in history.shown:
             messages += [turn.question, Message("assistant", (turn.answer,))]
-        return self.engine.info.template.parts([*messages, question])
+        return self.engine.info.template.parts([*messages, question], add_vision_id=self.vision_ids)
 
     def _make_room(self, history: History, question: Message) -> tuple[History, Message, list[Notice]]:
         """Apply the policy, if need be: what is shown, the question, and what to say of it."""

@@ -93,6 +93,7 @@ def open_session(path: Path, engine: Engine, *, policy: Policy | None = None) ->
         system=saved.system,
         policy=policy or saved.policy,
         history=History(saved.turns, saved.n_dropped),
+        vision_ids=saved.vision_ids,
     )
     return OpenedSession(conversation, (*saved.notes, *_take_up(conversation, saved, state)), stamp)
 

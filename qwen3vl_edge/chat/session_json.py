@@ -30,6 +30,7 @@ class SavedSession:
     identity: str
     system: str | None
     policy: Policy
+    vision_ids: bool
     options: GenerateOptions
     n_dropped: int
     turns: tuple[Turn, ...]
@@ -46,6 +47,7 @@ def session_json(conversation: Conversation, cells: SavedCells | None) -> dict[s
         "identity": conversation.engine.info.identity,
         "system": conversation.system,
         "policy": conversation.policy,
+        "vision_ids": conversation.vision_ids,
         "settings": settings_json(conversation.options),
         "n_dropped": conversation.n_dropped,
         "turns": [_turn_json(turn) for turn in conversation.turns],
@@ -76,6 +78,7 @@ def parse_session(values: Mapping[str, object], where: str, info: EngineInfo) ->
         identity=fields.text("identity"),
         system=fields.text("system") if fields.has("system") else None,
         policy=policy,  # type: ignore[arg-type]  # checked above
+        vision_ids=fields.flag("vision_ids", False),  # older files do not say
         options=parse_settings(fields.section("settings"), defaults) if fields.has("settings") else defaults,
         n_dropped=n_dropped,
         turns=tuple(turns),

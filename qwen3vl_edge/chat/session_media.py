@@ -17,7 +17,7 @@ from qwen3vl_edge.runtime.engine import EngineInfo
 __all__ = ["content_json", "parse_content"]
 
 _MAX_ASPECT_RATIO = 2 * MAX_ASPECT_RATIO  # sides are rounded to tokens, short ones by up to a half
-_MAX_COUNT = 1 << 31
+_MOST = 1 << 31  # frames, tokens, or seconds: more bounds nothing, and JSON knows no infinity
 
 
 def content_json(item: Content) -> dict[str, object]:
@@ -42,7 +42,7 @@ def _path_json(path: Path) -> str | dict[str, object]:
 
 def _options_json(options: ClipOptions) -> dict[str, object]:
     """Give what was asked for; what was left to the model is left out."""
-    return {name: value for name, value in asdict(options).items() if value is not None}
+    return {name: min(value, _MOST) for name, value in asdict(options).items() if value is not None}
 
 
 def _digest(item: Picture | Clip) -> str:
@@ -120,7 +120,7 @@ def _options(fields: Fields) -> ClipOptions:
     stored = fields.section("options")
     numbers = {name: stored.number(name) for name in ("fps", "start_s", "end_s") if stored.has(name)}
     counts = {
-        name: stored.integer(name, most=_MAX_COUNT)
+        name: stored.integer(name, most=_MOST)
         for name in ("n_frames", "max_tokens", "max_frame_tokens")
         if stored.has(name)
     }

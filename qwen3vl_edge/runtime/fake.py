@@ -26,10 +26,15 @@ from qwen3vl_edge.sampling import Sampling
 __all__ = ["ScriptedEngine", "ScriptedSession"]
 
 _TEMPLATE = """\
+{%- set seen = namespace(pictures=0, clips=0) %}
 {%- for message in messages %}[{{ message.role }}]
 {%- for item in message.content -%}
-{%- if item.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>
-{%- elif item.type == 'video' %}<|vision_start|><|video_pad|><|vision_end|>
+{%- if item.type == 'image' %}{% set seen.pictures = seen.pictures + 1 -%}
+{%- if add_vision_id %}Picture {{ seen.pictures }}: {% endif -%}
+<|vision_start|><|image_pad|><|vision_end|>
+{%- elif item.type == 'video' %}{% set seen.clips = seen.clips + 1 -%}
+{%- if add_vision_id %}Video {{ seen.clips }}: {% endif -%}
+<|vision_start|><|video_pad|><|vision_end|>
 {%- else %}{{ item.text }}{% endif -%}
 {%- endfor -%}
 {%- endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"""

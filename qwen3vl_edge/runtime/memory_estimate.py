@@ -12,7 +12,6 @@ __all__ = [
     "fits",
     "kv_bytes_per_token",
     "largest_context",
-    "text_head_dim",
 ]
 
 _GB = 1e9
@@ -92,15 +91,6 @@ def kv_bytes_per_token(model: GGUFInfo, kv_type: str) -> int:
     """
     text = TextSizes.of(model)
     return text.kv_bytes_per_cell(check_kv_type(kv_type, text.head_dim))
-
-
-def text_head_dim(model: GGUFInfo) -> int:
-    """Values of one head of the language model.
-
-    Raises:
-        GGUFError: the file lacks a key.
-    """
-    return TextSizes.of(model).head_dim
 
 
 def largest_context(wanted: MemoryEstimate, available: int) -> int:

@@ -59,7 +59,6 @@ class TextModel:
         self.vocab = self._llama.llama_model_get_vocab(self.handle)
         self.n_vocab: int = self._llama.llama_vocab_n_tokens(self.vocab)
         self.n_embd_inp: int = self._llama.llama_model_n_embd_inp(self.handle)
-        self.n_ctx_train: int = self._llama.llama_model_n_ctx_train(self.handle)
 
     def close(self) -> None:
         """Free the weights; the model is unusable afterwards."""

@@ -1,6 +1,7 @@
 """Saved conversations: taken up exactly, and never trusted."""
 
 import json
+import math
 import os
 import zipfile
 from dataclasses import replace
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from qwen3vl_edge.ask import load_media
 from qwen3vl_edge.bundle import Bundle
 from qwen3vl_edge.chat import Conversation, load_session, save_session
 from qwen3vl_edge.chat.session_file import open_session
 from qwen3vl_edge.chat.session_json import session_json
+from qwen3vl_edge.clips import Clip, ClipOptions
 from qwen3vl_edge.errors import SessionError
 from qwen3vl_edge.images import Picture, load_picture
 from qwen3vl_edge.runtime.engine import Finished, GenerateOptions
@@ -21,6 +24,7 @@ from qwen3vl_edge.runtime.engine_settings import EngineSettings
 from qwen3vl_edge.runtime.fake import ScriptedEngine
 from qwen3vl_edge.runtime.llama_engine import LlamaEngine
 from qwen3vl_edge.sampling import GREEDY
+from tests.test_video import write_clip
 
 OPTIONS = GenerateOptions(GREEDY, 8)
 
@@ -99,6 +103,32 @@ def test_a_damaged_state_is_noticed(kept: Path) -> None:
     assert conversation.cost("More?").reused == 0
 
 
+def test_numbers_of_pictures_are_kept_and_older_files_have_none(engine: ScriptedEngine, kept: Path) -> None:
+    conversation, _ = load_session(kept, engine, OPTIONS)
+    assert not conversation.vision_ids
+    conversation.vision_ids = True
+    save_session(conversation, kept)
+    again, _ = load_session(kept, engine, OPTIONS)
+    assert again.vision_ids
+    assert again.fork().vision_ids
+    rewrite(kept, lambda values: values.pop("vision_ids"))
+    assert not load_session(kept, engine, OPTIONS)[0].vision_ids
+
+
+def test_options_of_a_clip_that_bound_nothing_are_kept(engine: ScriptedEngine, tmp_path: Path) -> None:
+    film = write_clip(tmp_path / "clip.mp4", 20)
+    for options in (
+        ClipOptions(n_frames=1 << 60, end_s=math.inf),
+        ClipOptions(fps=1e300, max_tokens=1 << 60),
+    ):
+        conversation = Conversation(engine, OPTIONS)
+        list(conversation.ask(*load_media(engine.info, [], [film], options), "?"))
+        save_session(conversation, tmp_path / "talk.q3vl")
+        again, notes = load_session(tmp_path / "talk.q3vl", engine, OPTIONS)
+        assert notes == ()
+        assert isinstance(again.turns[0].question.content[0], Clip)
+
+
 def test_a_dropped_turn_is_kept_without_its_picture(engine: ScriptedEngine, kept: Path, shown: Path) -> None:
     """The model is not shown it: the rest of the conversation must not be lost with the picture."""
     rewrite(kept, lambda values: values.update(n_dropped=1))
@@ -151,6 +181,7 @@ def test_changed_and_missing_pictures_are_noticed(engine: ScriptedEngine, kept: 
     [
         (lambda values: values.update(format_version=2), "newer version"),
         (lambda values: values.update(policy="never"), "policy"),
+        (lambda values: values.update(vision_ids="yes"), "vision_ids"),
         (lambda values: values.update(n_dropped=9), "n_dropped"),
         (lambda values: values["turns"][0].update(stop_reason="why"), "stop_reason"),
         (lambda values: values["turns"][0].update(question=[{"text": 5}]), "text"),

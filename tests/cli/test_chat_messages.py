@@ -1,5 +1,6 @@
 """What a typed line becomes in the chat, on the scripted engine."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +9,12 @@ import pytest
 from PIL import Image
 
 from qwen3vl_edge.chat import load_session
+from qwen3vl_edge.clips import Clip, ClipOptions
 from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.runtime.engine import GenerateOptions
 from qwen3vl_edge.sampling import GREEDY
 from tests.cli.chat_fakes import Talk, scripted_talk
+from tests.test_video import write_clip
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 RED = SAMPLES / "red_circle.png"
@@ -129,6 +132,40 @@ def test_a_question_that_does_not_fit_is_told_before_it_is_sent(tmp_path: Path) 
     assert fault.startswith("fault the question does not fit; /media drop N")
     assert talk.engine.prompts == []
     assert len(talk.chat.attachments) == 1
+
+
+@pytest.mark.parametrize("first", ["/set fps 2", "/set frames default"])
+def test_a_clip_that_does_not_fit_is_told_with_the_setting_that_helps(tmp_path: Path, first: str) -> None:
+    film = write_clip(tmp_path / "clip.mp4", 81)
+    talk = scripted_talk(tmp_path, n_ctx=150)
+    talk("/set max-tokens 10", first, f"/video {film}")
+    *_, fault = talk("What?")
+    assert fault.startswith(
+        "fault the question does not fit; /media drop all, and attach again: clip.mp4 with "
+    )
+    assert "--" not in fault
+    setting = re.search(r"/set frames \d+", fault)
+    assert setting is not None
+    talk("/media drop all", setting[0], f"/video {film}")
+    assert talk("What?")[-1] == "answer answer 1"
+
+
+def test_clips_are_shown_as_they_are_set(talk: Talk, tmp_path: Path) -> None:
+    film = write_clip(tmp_path / "clip.mp4", 81)
+    talk("/set frames 4", "/set end 2", f"{film} What?", "/set frames default", f"/video {film}")
+    assert "<0.3 seconds>#<1.7 seconds>#What?" in talk.asked()
+    assert [item.options for item in talk.chat.attachments if isinstance(item, Clip)] == [
+        ClipOptions(end_s=2)
+    ]
+    (fault,) = talk("/set end default", "/set start 60", f"/video {film}")[-1:]
+    assert fault.startswith("fault ")
+    assert len(talk.chat.attachments) == 1
+
+
+def test_what_of_a_clip_cannot_be_read_is_said(talk: Talk, tmp_path: Path) -> None:
+    film = write_clip(tmp_path / "short.mkv", 600, 25.0, size=(320, 240))
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    assert talk(f"/video {film}")[-1].startswith("note short.mkv: only ")
 
 
 def test_an_engine_that_fails_leaves_the_chat_as_it_was(talk: Talk) -> None:

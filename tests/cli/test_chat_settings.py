@@ -8,6 +8,7 @@ import pytest
 
 from qwen3vl_edge.cli.terminal.settings import SETTINGS
 from qwen3vl_edge.cli.terminal.status import status_line
+from qwen3vl_edge.clips import ClipOptions
 from tests.cli.chat_fakes import Talk, scripted_talk
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -37,6 +38,12 @@ SET = {
     "stop": (r"'a b' \n\n", lambda talk: talk.chat.conversation.options.stop == ("a b", "\n\n")),
     "reasoning": ("hidden", lambda talk: talk.chat.view.reasoning == "hidden"),
     "when-full": ("drop", lambda talk: talk.chat.conversation.policy == "drop"),
+    "fps": ("0.5", lambda talk: talk.chat.clip_options.fps == 0.5),
+    "frames": ("6", lambda talk: talk.chat.clip_options.n_frames == 6),
+    "start": ("1.5", lambda talk: talk.chat.clip_options.start_s == 1.5),
+    "end": ("20", lambda talk: talk.chat.clip_options.end_s == 20),
+    "video-max-tokens": ("300", lambda talk: talk.chat.clip_options.max_tokens == 300),
+    "frame-max-tokens": ("64", lambda talk: talk.chat.clip_options.max_frame_tokens == 64),
     "preview": ("off", lambda talk: not talk.chat.view.preview),
     "markdown": ("off", lambda talk: not talk.chat.view.markdown),
 }
@@ -68,13 +75,25 @@ def test_set(talk: Talk, name: str) -> None:
         ("/set top-p 2", "out of range: top-p (above 0, at most 1)"),
         ("/set max-tokens 0", "0 tokens cannot be generated; ask for 1 or more"),
         ("/set max-tokens 1.5", "max-tokens is a whole number, not '1.5'"),
+        ("/set frames 0", "a clip cannot be shown with n_frames 0; ask for 1 or more"),
+        ("/set end -1", "there is nothing from 0 s to -1 s; give a start before the end"),
         ("/set when-full never", "when-full is stop, drop or shrink, not 'never'"),
     ],
 )
 def test_values_out_of_range_change_nothing(talk: Talk, line: str, fault: str) -> None:
-    before = talk.chat.conversation.options
+    before = talk.chat.conversation.options, talk.chat.clip_options
     assert talk(line) == [f"fault {fault}"]
-    assert talk.chat.conversation.options == before
+    assert (talk.chat.conversation.options, talk.chat.clip_options) == before
+
+
+def test_fps_and_frames_lift_each_other(talk: Talk) -> None:
+    talk("/set end 9", "/set fps 4", "/set frames 3")
+    assert talk.chat.clip_options == ClipOptions(n_frames=3, end_s=9)
+    talk("/set fps 1")
+    assert talk.chat.clip_options == ClipOptions(fps=1, end_s=9)
+    talk("/set frames default", "/set end default")
+    assert talk.chat.clip_options == ClipOptions(fps=1)
+    assert talk("/set fps default") == ["say fps is default"]
 
 
 def test_set_knows_defaults_and_lists_itself(talk: Talk) -> None:

@@ -1,6 +1,5 @@
 """The commands as a user calls them, on a scripted engine or the demo model; in this process."""
 
-import inspect
 import io
 import json
 import sys
@@ -11,9 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from qwen3vl_edge.caption import DEFAULT_PROMPT
+from qwen3vl_edge.caption import DEFAULT_CLIP_PROMPT, DEFAULT_PROMPT
 from qwen3vl_edge.cli import engine_options
-from qwen3vl_edge.cli.caption import caption as caption_command
 from qwen3vl_edge.cli.main import run
 from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.prompt import TextPart, VisionPart
@@ -172,8 +170,10 @@ def test_a_caption_that_was_cut_off_is_noted(call: Call, engine: RecordingEngine
     assert "was cut off" in err
 
 
-def test_the_default_prompt_is_the_library_s() -> None:
-    assert inspect.signature(caption_command).parameters["prompt"].default == DEFAULT_PROMPT
+@pytest.mark.parametrize("default", [DEFAULT_PROMPT, DEFAULT_CLIP_PROMPT])
+def test_the_help_of_caption_names_the_library_s_prompts(call: Call, default: str) -> None:
+    _, out, _ = call("caption", "--help")
+    assert default in " ".join(out.replace("│", " ").split())
 
 
 def test_ask_takes_the_model_s_own_sampling_by_default(call: Call, engine: RecordingEngine) -> None:
@@ -353,9 +353,49 @@ def test_caption_json_lines(call: Call, engine: RecordingEngine, picture: Path) 
     bad, good = map(json.loads, out.splitlines())
     assert code == 1
     assert list(bad) == ["path", "error"]
-    assert good == {"path": str(picture), "caption": "A réd\ncircle.", "stop_reason": "stop"}
+    assert good == {"path": str(picture), "caption": "A réd\ncircle.", "stop_reason": "stop", "notes": []}
     assert "[user]" in "".join(part.text for part in engine.prompts[0] if isinstance(part, TextPart))
     assert any("Name it." in part.text for part in engine.prompts[0] if isinstance(part, TextPart))
+
+
+def test_caption_takes_clips_and_options_for_them(
+    call: Call, engine: RecordingEngine, picture: Path, tmp_path: Path
+) -> None:
+    film = write_clip(tmp_path / "clip.mp4", 81)
+    code, out, _ = call("caption", "demo", tmp_path, "--frames", 4)
+    assert (code, out) == (0, f"{film}: A réd circle.\n{picture}: A réd circle.\n")
+    assert [len([part for part in prompt if isinstance(part, VisionPart)]) for prompt in engine.prompts] == [
+        2,
+        1,
+    ]
+    (tmp_path / "bad.mkv").write_bytes(b"nothing")
+    code, _, err = call("caption", "demo", tmp_path)
+    assert code == 1
+    assert "bad.mkv" in err
+    assert "1 of 3 pictures and clips have no caption" in err
+    code, _, err = call("caption", "demo", picture, "--frames", 4)
+    assert code == 2
+    assert "about clips, and none is given" in err
+
+
+def test_caption_says_what_of_a_clip_cannot_be_read(
+    call: Call, engine: RecordingEngine, tmp_path: Path
+) -> None:
+    film = write_clip(tmp_path / "half.mkv", 600, 25.0, size=(320, 240))
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    code, _, err = call("caption", "demo", film)
+    assert code == 0
+    assert err.startswith("qwen3vl-edge: half.mkv: only ")
+
+
+@pytest.mark.parametrize(("numbered", "expected"), [((), ""), (("--vision-ids",), "Picture 1: ")])
+def test_ask_numbers_pictures_where_that_is_wanted(
+    call: Call, engine: RecordingEngine, picture: Path, numbered: tuple[str, ...], expected: str
+) -> None:
+    call("ask", "demo", "x", "-i", picture, *numbered)
+    first = engine.prompts[0][0]
+    assert isinstance(first, TextPart)
+    assert first.text == f"[user]{expected}"
 
 
 def test_caption_of_good_pictures_exits_0(call: Call, engine: RecordingEngine, picture: Path) -> None:

@@ -1,14 +1,17 @@
 """`--session` on the command line: settings stay, places are looked at first, nothing of others is lost."""
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from qwen3vl_edge.chat import Conversation, load_session, save_session
 from qwen3vl_edge.cli import engine_options
 from qwen3vl_edge.cli.session_options import SessionOptions
 from qwen3vl_edge.errors import SessionError
+from qwen3vl_edge.prompt import TextPart
 from qwen3vl_edge.runtime.engine import GenerateOptions
 from qwen3vl_edge.runtime.fake import ScriptedEngine
 from qwen3vl_edge.sampling import GREEDY, Sampling
@@ -36,6 +39,28 @@ def test_settings_stay_until_others_are_wanted(
     assert second == first
     assert (third.sampling.temperature, third.sampling.top_k) == (0.0, 3)
     assert (third.max_tokens, third.loop_guard, third.stop) == (1024, True, ("END",))
+
+
+def test_numbers_of_pictures_stay_until_they_are_not_wanted(
+    call: Call,  # noqa: F811
+    engine: RecordingEngine,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    kept = ("-i", tmp_path / "a.png", "--session", tmp_path / "talk.q3vl")
+    for more in ((), ("--vision-ids",), (), ("--no-vision-ids",)):
+        call("ask", "demo", "?", *kept, *more)
+    numbered = [
+        [
+            text
+            for part in prompt
+            if isinstance(part, TextPart)
+            for text in re.findall(r"Picture \d: ", part.text)
+        ]
+        for prompt in engine.prompts
+    ]
+    one_to_three = ["Picture 1: ", "Picture 2: ", "Picture 3: "]
+    assert numbered == [[], one_to_three[:2], one_to_three, []]
 
 
 def test_the_form_of_an_answer_is_asked_for_each_time(

@@ -82,12 +82,13 @@ class Reference:
         return [int(token) for token in made[0, prompt.inputs["input_ids"].shape[1] :]]
 
 
-def render(template: str, messages: Sequence[Message]) -> str:
+def render(template: str, messages: Sequence[Message], *, add_vision_id: bool = False) -> str:
     """Render with transformers' own Jinja."""
     rendered, _ = render_jinja_template(
         conversations=[[_as_template_message(message) for message in messages]],
         chat_template=template,
         add_generation_prompt=True,
+        add_vision_id=add_vision_id,
     )
     return str(rendered[0])
 
