@@ -12,7 +12,6 @@ from qwen3vl_edge.cli.clip_options import ClipChoice
 from qwen3vl_edge.cli.engine_options import EngineOptions
 from qwen3vl_edge.cli.interrupt import Interrupted
 from qwen3vl_edge.cli.option_groups import grouped
-from qwen3vl_edge.cli.plain_text import escaped
 
 __all__ = ["CaptionOptions", "caption"]
 
@@ -60,6 +59,7 @@ def caption(
     from qwen3vl_edge.caption import Caption, Failure, find_media
     from qwen3vl_edge.caption import caption as caption_media
     from qwen3vl_edge.cli import view
+    from qwen3vl_edge.cli.plain_text import escaped
     from qwen3vl_edge.clips import is_clip
     from qwen3vl_edge.sampling import Sampling
 

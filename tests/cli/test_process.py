@@ -120,7 +120,9 @@ def test_file_names_that_are_no_text(bundle: Path, tmp_path: Path) -> None:
     command = [*PROGRAM, "caption", moved, tmp_path, "--temperature", "0"]
     captioned = subprocess.run(command, capture_output=True, check=False)
     assert (captioned.returncode, captioned.stderr) == (0, b"")
-    assert captioned.stdout.startswith(os.fsencode(tmp_path) + b"/caf\xe9.png: ")
+    clip, picture = captioned.stdout.splitlines()
+    assert clip.startswith(os.fsencode(tmp_path) + b"/caf\xe9.mp4: ")
+    assert picture.startswith(os.fsencode(tmp_path) + b"/caf\xe9.png: ")
     asked = qwen3vl_edge(
         "ask", bundle, "What?", "-v", tmp_path / os.fsdecode(b"caf\xe9.mp4"), errors="replace"
     )

@@ -39,7 +39,7 @@ def main(bundle: Path | None = None, seconds: float = 60.0) -> None:
     build.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=build, prefix="bench-") as folder:
         pair = find_bundle(bundle or make_bundle(Path(folder)))
-        setting = Setting(pair.model, pair.projector, Path(folder) / "clip.mp4")
+        setting = Setting(pair.model, pair.projector, Path(folder) / "clip.mkv")
         _draw_clip(setting.picture, seconds)
         print(
             f"\nvideo: {seconds:g} s of {_SIZE_PX[0]}×{_SIZE_PX[1]} px, {N_THREADS} threads, one run of each"
@@ -74,6 +74,7 @@ def _draw_clip(path: Path, seconds: float) -> None:
     width, height = _SIZE_PX
     y, x = np.mgrid[0:height, 0:width]
     field = np.stack([255 * x / width, 255 * y / height, np.full(x.shape, 128)], axis=-1).astype(np.uint8)
+    # not MP4: llama-mtmd-cli gives ffprobe the file through a pipe, and OpenCV writes MP4's index last
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), _FPS, _SIZE_PX)
     n_frames = round(seconds * _FPS)
     for number in range(n_frames):
