@@ -84,6 +84,8 @@ def ask(
         raise UsageError("--no-session-state needs --session: without it nothing is kept")
     question = options.question(sys.stdin.read() if prompt == "-" else prompt)
     options.require_files([*(image or ()), *(video or ())])
+    if clips.contact_sheet in {*(image or ()), *(video or ())}:
+        raise UsageError(f"--contact-sheet {clips.contact_sheet} is what is asked about; name another file")
     if not dry_run:
         sessions.check()
     clip_options = clips.options_for(video or ())

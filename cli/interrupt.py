@@ -52,17 +52,19 @@ def answering(engine: _Cancellable) -> Iterator[threading.Event]:
         return
     wakes, woken = socket.socketpair()
     woken.setblocking(False)
+    watcher = threading.Thread(target=_cancel, args=(wakes, engine, pressed), daemon=True)
     with signals_kept(), wakes:
-        with woken:
-            signal.signal(signal.SIGINT, lambda _signal, _frame: pressed.set())
-            signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
-            watcher = threading.Thread(target=_cancel, args=(wakes, engine, pressed), daemon=True)
-            watcher.start()
-            try:
-                yield pressed
-            finally:
-                signal.set_wakeup_fd(-1)
-        watcher.join()
+        try:
+            with woken:
+                signal.signal(signal.SIGINT, lambda _signal, _frame: pressed.set())
+                signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+                watcher.start()
+                try:
+                    yield pressed
+                finally:
+                    signal.set_wakeup_fd(-1)
+        finally:  # also where the answer failed: it must not listen at a closed socket
+            watcher.join()
 
 
 @contextmanager

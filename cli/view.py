@@ -158,7 +158,10 @@ def cost(needed: Cost, *, as_json: bool, clips: ShownClips) -> None:
     width = max(map(len, lines))
     sys.stdout.write("".join(f"{name:<{width}}  {value}\n" for name, value in lines.items()))
     if needed.remaining < 1:
-        note("the question does not fit; --when-full shrink shows smaller pictures, --ctx asks for more")
+        note(
+            "the question does not fit; --ctx asks for more, --when-full shrink shows pictures (not clips) "
+            "smaller"
+        )
 
 
 def caption_line(result: Caption | Failure, *, as_json: bool) -> None:

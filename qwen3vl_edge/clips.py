@@ -53,6 +53,9 @@ class Footage:
         return self.n_frames / self.fps
 
 
+_LEAST_FPS, _MOST_FPS = 1e-4, 1e4  # one frame in three hours; a camera of the laboratory
+
+
 @dataclass(frozen=True, slots=True)
 class ClipOptions:
     """What to show of a clip; None leaves it to the model's own limits.
@@ -75,8 +78,10 @@ class ClipOptions:
     def __post_init__(self) -> None:
         if self.fps is not None and self.n_frames is not None:
             raise UsageError("--fps and --frames cannot both say how many frames are shown; give one of them")
-        if self.fps is not None and not 0 < self.fps < math.inf:
-            raise UsageError(f"{self.fps} frames a second cannot be shown; ask for more than 0")
+        if self.fps is not None and not _LEAST_FPS <= self.fps <= _MOST_FPS:
+            raise UsageError(
+                f"{self.fps:g} frames a second cannot be shown; ask for {_LEAST_FPS:g} to {_MOST_FPS:g}"
+            )
         for name in ("n_frames", "max_tokens", "max_frame_tokens"):
             count: int | None = getattr(self, name)
             if count is not None and count < 1:
@@ -201,12 +206,12 @@ def _range(footage: Footage, options: ClipOptions) -> tuple[int, int]:
     if footage.n_frames < 1:
         raise MediaError("the clip has no frames")
     first, last = 0, footage.n_frames - 1
+    start, end = footage.start_s, footage.start_s + footage.duration_s
     if options.start_s is not None:
         first = math.ceil(_within(footage, options.start_s) * footage.fps)
     if options.end_s is not None:
-        last = min(math.floor(_within(footage, options.end_s) * footage.fps), last)
+        last = min(math.floor((min(options.end_s, end) - footage.start_s) * footage.fps), last)
     if first > last:
-        start, end = footage.start_s, footage.start_s + footage.duration_s
         raise UsageError(
             f"there is no frame in the range asked for; the clip goes from {start:.2f} s to {end:.2f} s "
             f"at {footage.fps:g} frames a second"

@@ -62,15 +62,12 @@ def test_one_frame_of_a_range_is_enough() -> None:
     assert (plan.indices, plan.stamps_s) == ((30, 30), (3.0,))
 
 
-@pytest.mark.parametrize("bounds", [(50.0, None), (None, -0.0), (3.01, 3.09)])
+@pytest.mark.parametrize("bounds", [(50.0, None), (None, 0.5), (3.01, 3.09)])
 def test_an_empty_range_is_refused_with_what_there_is(bounds: tuple[float | None, float | None]) -> None:
     footage, options = (
         Footage(100, 10.0, 64, 64, start_s=1.0),
         ClipOptions(start_s=bounds[0], end_s=bounds[1]),
     )
-    if bounds == (None, -0.0):  # the first frame is always there
-        assert plan_clip(footage, LIMITS, options).indices == (0, 0)
-        return
     with pytest.raises(UsageError, match=r"from 1\.00 s to 11\.00 s"):
         plan_clip(footage, LIMITS, options)
 

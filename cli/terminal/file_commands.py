@@ -26,10 +26,9 @@ def save(chat: Chat, argument: str) -> None:
         )
         return
     path = _one_file(argument, "save")
-    if path != keeper.file:
-        _check_free(path, chat)
+    if path != keeper.file and path.exists():
+        raise UsageError(f"{path} is there already; take another name, or delete it first")
     keeper.save_as(path, chat.conversation)
-    chat.exported.add(path)
     chat.screen.say(f"kept in {path}, from now on after each answer")
 
 
@@ -81,5 +80,5 @@ def _one_file(argument: str, command: str) -> Path:
 
 
 def _check_free(path: Path, chat: Chat) -> None:
-    if path.exists() and path not in chat.exported:
+    if path == chat.keeper.file or (path.exists() and path not in chat.exported):
         raise UsageError(f"{path} is there already; take another name, or delete it first")

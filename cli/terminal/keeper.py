@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from qwen3vl_edge.chat import Conversation, save_session
+from qwen3vl_edge.chat.session_place import NO_FILE, FileStamp
 from qwen3vl_edge.cli.terminal.folders import private_folder
 from qwen3vl_edge.errors import SessionError
 
@@ -30,6 +31,7 @@ class Keeper:
         self.folder = folder
         self._with_state = with_state
         self._named = file is not None
+        self._stamp = NO_FILE if file is None else _stamp_of(file)
 
     def keep(self, conversation: Conversation) -> None:
         """Write `conversation`, whole or not at all, so that a power cut leaves it.
@@ -39,8 +41,9 @@ class Keeper:
         """
         if self.file is None and self.folder is not None and conversation.turns:
             self.file = _new_file(self.folder)
+            self._stamp = _stamp_of(self.file)
         if self.file is not None and (conversation.turns or self.file.exists()):
-            _save(conversation, self.file, with_state=False)
+            self._save(conversation, self.file, with_state=False)
 
     def finish(self, conversation: Conversation) -> None:
         """Write `conversation` for the last time, with the engine's state if that is wanted.
@@ -49,7 +52,7 @@ class Keeper:
             SessionError: It cannot be written.
         """
         if self._named and self.file is not None and conversation.turns:
-            _save(conversation, self.file, with_state=self._with_state)
+            self._save(conversation, self.file, with_state=self._with_state)
 
     def save_as(self, file: Path, conversation: Conversation) -> None:
         """Write `conversation` to `file`, and from now on there.
@@ -57,23 +60,31 @@ class Keeper:
         Raises:
             SessionError: It cannot be written.
         """
-        _save(conversation, file, with_state=self._with_state)
+        if file != self.file:
+            self._stamp = NO_FILE
+        self._save(conversation, file, with_state=self._with_state)
         self.go_on_in(file)
 
     def go_on_in(self, file: Path) -> None:
         """Write to `file` from now on: the conversation comes from there."""
-        self.file = file
+        self.file, self._stamp = file, _stamp_of(file)
         self._named = self.folder is None or file.parent != self.folder
 
     def part(self, conversation: Conversation) -> Path | None:
         """Leave `conversation` in its file and write what comes next to another; gives the file that is left.
 
-        None if there is nothing to leave, or no folder to go on in: the file is then written over.
+        None if there is nothing to leave. Without a folder what comes next is not kept.
         """
-        if not conversation.turns or self.folder is None:
+        if not conversation.turns:
             return None
         left, self.file, self._named = self.file, None, False
         return left
+
+    def _save(self, conversation: Conversation, file: Path, *, with_state: bool) -> None:
+        """Write the file, unless another program has written it since: its turns would be lost."""
+        save_session(conversation, file, with_state=with_state, replaces=self._stamp)
+        self._stamp = _stamp_of(file)
+        _sync_folder(file.parent)
 
 
 def last_chat(folder: Path, other_than: Path | None = None) -> Path | None:
@@ -109,12 +120,18 @@ def _newest_first(folder: Path) -> list[Path]:
     return []
 
 
-def _save(conversation: Conversation, file: Path, *, with_state: bool) -> None:
-    save_session(conversation, file, with_state=with_state)
+def _stamp_of(file: Path) -> FileStamp:
+    try:
+        return FileStamp.of(file.stat())
+    except FileNotFoundError:
+        return NO_FILE
+
+
+def _sync_folder(path: Path) -> None:
     if sys.platform == "win32":  # knows no such thing for folders
         return
     with suppress(OSError):  # some network file systems neither; the file itself has been synced
-        folder = os.open(file.parent, os.O_RDONLY)
+        folder = os.open(path, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:

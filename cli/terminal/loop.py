@@ -60,14 +60,12 @@ class ChatLoop:
     def _act(self, text: str, *, literal: bool) -> None:
         chat = self.chat
         editing, chat.editing, chat.draft = chat.editing, False, ""
-        if editing:
-            if text.strip():
-                edited(chat, text)
-            return
         found = None if literal else parse(text)
         if found is not None:
             item, argument = found
             item.run(chat, argument)
+        elif editing and text.strip():
+            edited(chat, text)
         elif text.strip():
             send(chat, text)
 

@@ -7,6 +7,7 @@ from typing import Literal
 from qwen3vl_edge.chat.context_policy import n_to_drop, shrink_pictures
 from qwen3vl_edge.chat.turns import Turn
 from qwen3vl_edge.errors import ContextFullError, UsageError
+from qwen3vl_edge.images import Picture
 from qwen3vl_edge.messages import Content, Message
 from qwen3vl_edge.prompt import Part
 from qwen3vl_edge.runtime.engine import (
@@ -212,7 +213,7 @@ class Conversation:
             notices = [_shrunk(cost, self._cost(history, question))]
         cost = self._cost(history, question) if notices else cost
         if cost.remaining < 1:
-            raise ContextFullError(_full(cost, len(history.shown), self.policy))
+            raise ContextFullError(_full(cost, history, question, self.policy))
         if not notices and cost.prompt > _WARN_AT * cost.context:
             notices = [_filling(cost)]
         return history, question, notices
@@ -265,12 +266,15 @@ def _shrunk(before: Cost, now: Cost) -> Notice:
     )
 
 
-def _full(cost: Cost, n_turns: int, policy: Policy) -> str:
+def _full(cost: Cost, history: History, question: Message, policy: Policy) -> str:
     """Say that a prompt does not fit, and what would help it."""
     remedies = ["give less text"]
-    if cost.vision:
+    messages = [*(turn.question for turn in history.shown), question]
+    if any(isinstance(item, Picture) for message in messages for item in message.content):
         remedies.append("give fewer pictures" if policy == "shrink" else "have pictures shrunk")
-    if n_turns:
+    elif cost.vision:
+        remedies.append("show less of the clips")
+    if history.shown:
         remedies.append("undo or clear turns" if policy == "drop" else "have the oldest turns dropped")
     return (
         f"the context is full: with this question the prompt is {cost.prompt} tokens ({cost.vision} of them "

@@ -15,7 +15,7 @@ from qwen3vl_edge.cli.terminal import fetching, keeper
 from qwen3vl_edge.cli.terminal.fetching import fetch_picture
 from qwen3vl_edge.cli.terminal.folders import private_file, user_data_dir
 from qwen3vl_edge.cli.terminal.keeper import Keeper, last_chat
-from qwen3vl_edge.errors import MediaError
+from qwen3vl_edge.errors import MediaError, SessionError
 from qwen3vl_edge.messages import Message
 from qwen3vl_edge.runtime.engine import GenerateOptions
 from qwen3vl_edge.runtime.fake import ScriptedEngine
@@ -76,6 +76,21 @@ def test_the_state_is_kept_at_the_end_alone(tmp_path: Path, with_state: bool) ->
     assert b"state.bin" not in (tmp_path / "mine.q3vl").read_bytes()
     chat.finish(said("one"))
     assert (b"state.bin" in (tmp_path / "mine.q3vl").read_bytes()) == with_state
+
+
+def test_what_another_program_has_written_meanwhile_stays(tmp_path: Path) -> None:
+    file = tmp_path / "talk.q3vl"
+    one, other = Keeper(file, None), Keeper(file, None)
+    one.keep(said("a"))
+    one.keep(said("a", "b"))
+    with pytest.raises(SessionError, match="changed by another program"):
+        other.keep(said("x"))
+    assert answers(file) == ["a", "b"]
+    other.go_on_in(file)
+    other.keep(said("a", "b", "x"))
+    with pytest.raises(SessionError, match="changed by another program"):
+        one.finish(said("a", "b", "c"))
+    assert answers(file) == ["a", "b", "x"]
 
 
 def test_file_and_folder_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

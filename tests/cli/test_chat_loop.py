@@ -80,8 +80,21 @@ def test_edit_brings_the_question_back_into_the_line(talk: Talk) -> None:
     assert talk.chat.draft == "What color?"
     assert talk("") == []
     assert [turn.answer for turn in talk.chat.conversation.turns] == ["answer 1"]
-    talk("/edit", "/undo is no command here")
-    assert talk.asked().endswith("#/undo is no command here[assistant]")
+    talk("/edit", " /undo is no command here")
+    assert talk.asked().endswith("# /undo is no command here[assistant]")
+
+
+def test_commands_stay_commands_while_a_question_is_edited(talk: Talk) -> None:
+    talk("one", "two", "/edit", "/undo", "three")
+    assert talk.asked().endswith("[user]one[assistant]answer 1[user]three[assistant]")
+
+
+def test_saving_never_takes_the_place_of_another_conversation(talk: Talk, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.q3vl"
+    talk("alpha", f"/save {kept}", "/clear", "beta")
+    assert "is there already" in talk(f"/save {kept}")[-1]
+    talk(f"/load {kept}")
+    assert talk.chat.conversation.turns[0].question.content == ("alpha",)
 
 
 def test_clear_keeps_what_was_said(talk: Talk) -> None:
