@@ -1,7 +1,6 @@
 """`qwen3vl-edge ask`."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,8 +23,6 @@ if TYPE_CHECKING:  # the commands must start fast: nothing heavy is imported bef
 
 __all__ = ["ask"]
 
-_THINK = "<think>"
-
 
 @grouped
 def ask(
@@ -36,12 +33,8 @@ def ask(
             metavar="PROMPT", help="The question; - reads it from standard input.", show_default=False
         ),
     ],
-    image: Annotated[
-        list[Path] | None, typer.Option("-i", "--image", help="A picture; repeatable.", show_default=False)
-    ] = None,
-    video: Annotated[
-        list[Path] | None, typer.Option("-v", "--video", help="A clip; repeatable.", show_default=False)
-    ] = None,
+    image: options.Images = None,
+    video: options.Clips = None,
     *,
     clips: DrawnClipChoice,
     sessions: SessionOptions,
@@ -133,11 +126,9 @@ def _not_cancelled(events: "Iterator[ChatEvent]") -> "Iterator[ChatEvent]":
 def _thinks(info: "EngineInfo") -> bool:
     """Tell whether the model's prompts end in an open reasoning."""
     from qwen3vl_edge.messages import Message
-    from qwen3vl_edge.prompt import TextPart
+    from qwen3vl_edge.prompt import opens_reasoning
 
-    parts = info.template.parts([Message("user", ("?",))])
-    special = [part.text for part in parts if isinstance(part, TextPart) and part.parse_special]
-    return special[-1:] == [_THINK]
+    return opens_reasoning(info.template.parts([Message("user", ("?",))]))
 
 
 def _check(conversation: "Conversation", constraint: "Constraint | None") -> None:

@@ -1,7 +1,6 @@
 """`qwen3vl-edge chat`."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,12 +38,8 @@ class ViewOptions:
 @grouped
 def chat(
     model: options.Model,
-    image: Annotated[
-        list[Path] | None, typer.Option("-i", "--image", help="A picture; repeatable.", show_default=False)
-    ] = None,
-    video: Annotated[
-        list[Path] | None, typer.Option("-v", "--video", help="A clip; repeatable.", show_default=False)
-    ] = None,
+    image: options.Images = None,
+    video: options.Clips = None,
     *,
     clips: ClipChoice,
     look: ViewOptions,

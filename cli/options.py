@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # the commands must start fast: nothing heavy is imported bef
     from qwen3vl_edge.progress import Progress
 
 __all__ = [
+    "Clips",
+    "Images",
     "Json",
     "MaxTokens",
     "Mmproj",
@@ -36,6 +38,12 @@ Mmproj = Annotated[
     typer.Option(
         "--mmproj", help="Projector file, where it does not lie beside the model.", show_default=False
     ),
+]
+Images = Annotated[
+    list[Path] | None, typer.Option("-i", "--image", help="A picture; repeatable.", show_default=False)
+]
+Clips = Annotated[
+    list[Path] | None, typer.Option("-v", "--video", help="A clip; repeatable.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Temperature = Annotated[

@@ -102,20 +102,10 @@ def sampling(defaults: "Sampling", wishes: SamplingWishes) -> "Sampling":
     Raises:
         UsageError: A wish is out of range.
     """
-    from dataclasses import replace
+    from dataclasses import fields, replace
 
-    return replace(
-        defaults,
-        temperature=either(wishes.temperature, defaults.temperature),
-        top_p=either(wishes.top_p, defaults.top_p),
-        top_k=either(wishes.top_k, defaults.top_k),
-        min_p=either(wishes.min_p, defaults.min_p),
-        repetition_penalty=either(wishes.repetition_penalty, defaults.repetition_penalty),
-        presence_penalty=either(wishes.presence_penalty, defaults.presence_penalty),
-        frequency_penalty=either(wishes.frequency_penalty, defaults.frequency_penalty),
-        logit_bias=either(wishes.logit_bias, defaults.logit_bias),
-        seed=either(wishes.seed, defaults.seed),
-    )
+    wanted = {field.name: getattr(wishes, field.name) for field in fields(wishes)}
+    return replace(defaults, **{name: value for name, value in wanted.items() if value is not None})
 
 
 def parse_logit_bias(items: Iterable[str] | None) -> tuple[tuple[int | str, float], ...] | None:

@@ -28,13 +28,14 @@ from qwen3vl_edge.errors import PromptError
 from qwen3vl_edge.images import Picture, VisionPart
 from qwen3vl_edge.messages import Content, Message
 
-__all__ = ["ChatTemplate", "Part", "SpecialTokens", "TextPart", "VisionPart"]
+__all__ = ["ChatTemplate", "Part", "SpecialTokens", "TextPart", "VisionPart", "opens_reasoning"]
 
 _PICTURE_TRIPLE = "<|vision_start|><|image_pad|><|vision_end|>"
 # What a template of a foreign model can run into: this is its program, not ours.
 _TEMPLATE_FAULTS = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
 
 _LARGEST_FACTOR = 10_000
+_THINK = "<think>"
 _CLIP_TRIPLE = "<|vision_start|><|video_pad|><|vision_end|>"
 
 
@@ -48,6 +49,12 @@ class TextPart:
 
 Part = TextPart | VisionPart
 """The engine puts start and end tokens around a `VisionPart`."""
+
+
+def opens_reasoning(parts: Sequence[Part]) -> bool:
+    """Tell whether the prompt `parts` ends in an open reasoning: its last special token is ``<think>``."""
+    special = (part.text for part in reversed(parts) if isinstance(part, TextPart) and part.parse_special)
+    return next(special, None) == _THINK
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from qwen3vl_edge.errors import EngineError
-from qwen3vl_edge.prompt import Part, TextPart, VisionPart
+from qwen3vl_edge.prompt import Part, TextPart, VisionPart, opens_reasoning
 from qwen3vl_edge.runtime.cells import Entry, Key
 from qwen3vl_edge.runtime.model import TextModel
 
 __all__ = ["TokenizedPrompt", "Tokenizer"]
 
 _VISION_START, _VISION_END = "<|vision_start|>", "<|vision_end|>"
-_THINK = "<think>"
 
 
 @dataclass(frozen=True)
@@ -83,10 +82,4 @@ class Tokenizer:
             else:
                 visions[part.digest] = part
                 keys += [*start, part.digest, *end]
-        return TokenizedPrompt(tuple(keys), visions, self._factor, _thinks(parts))
-
-
-def _thinks(parts: Sequence[Part]) -> bool:
-    """Tell whether the last special token opens a reasoning."""
-    special = (part.text for part in reversed(parts) if isinstance(part, TextPart) and part.parse_special)
-    return next(special, None) == _THINK
+        return TokenizedPrompt(tuple(keys), visions, self._factor, opens_reasoning(parts))

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +17,6 @@ from tests.cli.chat_fakes import Talk, scripted_talk
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 RED, CLIP = SAMPLES / "red_circle.png", SAMPLES / "blue_circle_moves_right.mp4"
-
-
-@pytest.fixture
-def talk(tmp_path: Path) -> Talk:
-    return scripted_talk(tmp_path)
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "grey picture.png"
-    Image.new("RGB", (320, 256), "grey").save(path)
-    yield path
 
 
 def test_clips(talk: Talk) -> None:

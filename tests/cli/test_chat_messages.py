@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from qwen3vl_edge.chat import load_session
 from qwen3vl_edge.clips import Clip, ClipOptions
@@ -18,18 +17,6 @@ from tests.test_video import write_clip
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 RED = SAMPLES / "red_circle.png"
-
-
-@pytest.fixture
-def talk(tmp_path: Path) -> Talk:
-    return scripted_talk(tmp_path)
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "grey picture.png"
-    Image.new("RGB", (320, 256), "grey").save(path)
-    yield path
 
 
 def test_a_question_is_answered_and_kept(talk: Talk) -> None:
