@@ -9,10 +9,14 @@ import typer
 from qwen3vl_edge.cli.ask import ask
 from qwen3vl_edge.cli.caption import caption
 from qwen3vl_edge.cli.chat import chat
+from qwen3vl_edge.cli.compare import compare
 from qwen3vl_edge.cli.convert import convert
 from qwen3vl_edge.cli.devices import devices
+from qwen3vl_edge.cli.help_sections import SectionedCommand
+from qwen3vl_edge.cli.imatrix import imatrix
 from qwen3vl_edge.cli.inspect import inspect
 from qwen3vl_edge.cli.quantize import quantize
+from qwen3vl_edge.cli.recommend import recommend
 
 __all__ = ["app"]
 
@@ -48,5 +52,5 @@ def _main(
     native.setLevel(logging.DEBUG if verbose else logging.CRITICAL)
 
 
-for _command in (ask, caption, chat, convert, devices, inspect, quantize):
-    app.command()(_command)
+for _command in (ask, caption, chat, compare, convert, devices, imatrix, inspect, quantize, recommend):
+    app.command(cls=SectionedCommand)(_command)

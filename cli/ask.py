@@ -48,7 +48,11 @@ def ask(
         typer.Option(min=0, help="With --json: each token's log-probability and the N likeliest."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what the question takes of the context, and stop.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Say what the question takes of the context, and stop; exit code 1: it does not fit.",
+        ),
     ] = False,
 ) -> None:
     """Ask one question about any number of pictures and clips, or go on with a saved session.
@@ -90,15 +94,20 @@ def ask(
         kept = sessions.open(opened, lambda before: answer.over(before, constraint, logprobs))
         conversation = kept.conversation
         content = [*load_media(opened.info, image or (), video or (), clip_options), question]
-        shown = clip_view.ShownClips(content, opened.info.video_limits, conversation.options.max_tokens)
+        prepared = conversation.prepare(*content)
+        shown = clip_view.ShownClips(
+            prepared.question.content, opened.info.video_limits, conversation.options.max_tokens, clip_options
+        )
         shown.say_notes()
-        cost = conversation.cost(*content)
-        clips.draw(shown.clips, opened.info.video_limits.factor)
         if dry_run:
-            view.cost(cost, as_json=json, clips=shown)
+            view.plan(prepared, as_json=json, clips=shown)
+            clips.draw(shown.clips, opened.info.video_limits.factor)
+            shown.say_notes()
+            if prepared.cost.remaining < 1:
+                raise typer.Exit(1)
             return
-        if sessions.when_full in {None, "stop"}:
-            shown.check_room(cost)
+        shown.check_room(prepared.cost)
+        clips.draw(shown.clips, opened.info.video_limits.factor)
         events = _not_cancelled(conversation.ask(*content))
         if json:
             view.answer_json(events, constraint)

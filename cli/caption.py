@@ -1,93 +1,78 @@
 """`qwen3vl-edge caption`."""
 
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from qwen3vl_edge.cli import options
-from qwen3vl_edge.cli.answer_options import AnswerOptions
+from qwen3vl_edge.cli.answer_options import ConstraintOptions
+from qwen3vl_edge.cli.caption_inputs import FileChoice
+from qwen3vl_edge.cli.caption_outputs import Outputs
+from qwen3vl_edge.cli.caption_questions import CaptionLength, Questions, WordingOptions
+from qwen3vl_edge.cli.caption_running import RunningOptions
 from qwen3vl_edge.cli.clip_options import ClipChoice
 from qwen3vl_edge.cli.engine_options import EngineOptions
-from qwen3vl_edge.cli.interrupt import Interrupted
+from qwen3vl_edge.cli.help_sections import Section
 from qwen3vl_edge.cli.option_groups import grouped
 
-__all__ = ["CaptionOptions", "caption"]
-
-
-@dataclass(frozen=True, slots=True)
-class CaptionOptions(AnswerOptions):
-    """How to sample, and when to stop: captions are short."""
-
-    max_tokens: options.MaxTokens = 256
+__all__ = ["caption"]
 
 
 @grouped
 def caption(
     model: options.Model,
     path: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(metavar="PATH", help="Pictures, clips, and folders of them.", show_default=False),
-    ],
-    prompt: Annotated[
-        str | None,
-        typer.Option(
-            help="What to ask of each.  [default: Describe this image., of a clip Describe this video.]",
-            show_default=False,
-        ),
     ] = None,
-    system: Annotated[str | None, typer.Option(help="System prompt.", show_default=False)] = None,
-    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Look into sub-folders too.")] = False,
     *,
-    clips: ClipChoice,
-    answer: CaptionOptions,
-    engine: EngineOptions,
-    json: options.Json = False,
+    files: Annotated[FileChoice, Section("Which files")],
+    questions: Annotated[Questions, Section("What is asked")],
+    form: Annotated[ConstraintOptions, Section("What is asked")],
+    wording: Annotated[WordingOptions, Section("How captions are worded")],
+    outputs: Annotated[Outputs, Section("Where captions go")],
+    running: Annotated[RunningOptions, Section("How the run goes")],
+    clips: Annotated[ClipChoice, Section("Clips")],
+    answer: Annotated[CaptionLength, Section("How answers are written")],
+    engine: Annotated[EngineOptions, Section("How the model is run")],
 ) -> None:
-    """Caption pictures and clips, one line each; one that cannot be read is reported and passed over.
+    """Caption pictures, clips and whole folders of them; it can be left alone, and stopped at any time.
 
-    Exit code 1 says that some have no caption. With --json each line is an object with `path`,
-    `caption`, `stop_reason` and `notes` on what of a clip could not be used, or `path` and `error`.
+    Folders get a text file beside each picture; single files are printed. A file that cannot be read, or that
+    crashes the model, is named and passed over. Stopped, killed or cut off from power, the same command goes
+    on where it was. Exit code 0: every file has its caption; 1: some have none; 130: Ctrl-C.
 
     \b
-    qwen3vl-edge caption demo samples/
-    qwen3vl-edge caption demo holiday/ -r --json > captions.jsonl
-    qwen3vl-edge caption demo *.jpg --prompt "How many shapes are there?" --temperature 0
+    qwen3vl-edge caption demo samples/red_circle.png
+    qwen3vl-edge caption demo holiday/ -r --preset detailed
+    qwen3vl-edge caption demo holiday/ -r -o captions.jsonl -o captions.csv
+    qwen3vl-edge caption demo lora/ --preset tags --trigger "sks cat" --temperature 0
+    qwen3vl-edge caption demo site/ -r --preset alt-text --max-words 25 -o alt.csv
+    qwen3vl-edge caption demo scans/ --preset ocr --sidecar .ocr.txt
+    qwen3vl-edge caption demo shop/ --prompt "Name the product." --schema 'name, color' -o shop.jsonl
+    qwen3vl-edge caption demo a.jpg b.jpg --prompt mood="How does it feel?" --prompt "What is it?" --json
+    find . -name "*.png" -print0 | qwen3vl-edge caption demo --from-file - -0 -o found.jsonl
     qwen3vl-edge caption demo films/ --frames 16 --frame-max-tokens 64
+    qwen3vl-edge caption demo holiday/ -r --dry-run
     """
-    from qwen3vl_edge.caption import Caption, Failure, find_media
-    from qwen3vl_edge.caption import caption as caption_media
-    from qwen3vl_edge.cli import view
-    from qwen3vl_edge.cli.plain_text import escaped
-    from qwen3vl_edge.clips import is_clip
-    from qwen3vl_edge.sampling import Sampling
+    from qwen3vl_edge.captions.forecast import forecast
+    from qwen3vl_edge.cli import caption_text, view
+    from qwen3vl_edge.cli.caption_wishes import Wishes
 
-    media = find_media(path, recursive=recursive)
-    films = [path for path in media if is_clip(path)]
-    clip_options = clips.options_for(films)
-    question = None if prompt is None else options.question(prompt)
-    answer.options(Sampling())  # what is wrong is told before the work
-    n_failed = 0
-    with (
-        engine.open(model, view.progress()) as opened,
-        view.progress(beside_output=True).task(
-            "captioning", len(media), "files" if films else "images"
-        ) as task,
-    ):
-        settings = answer.options(opened.info.sampling)
-        captions = caption_media(
-            opened, media, settings, prompt=question, system=system, clip_options=clip_options
-        )
-        for result in captions:
-            if isinstance(result, Caption) and result.stop_reason == "cancelled":
-                raise Interrupted  # by Ctrl-C: what there is, is no caption
-            view.caption_line(result, as_json=json)
-            for note in result.notes if isinstance(result, Caption) else ():
-                view.note(escaped(note))
-            n_failed += isinstance(result, Failure)
-            task.advance()
-    if n_failed:
-        what = "pictures and clips" if films else "pictures"
-        view.note(f"{n_failed} of {len(media)} {what} have no caption")
-        raise typer.Exit(1)
+    paths = path or []
+    wishes = Wishes(model, files, questions, form, wording, outputs, running, clips, answer, engine)
+    wishes.check(paths)
+    places = outputs.places(paths, listed=files.from_file is not None)
+    settings = wishes.settings(view.progress())
+    with ExitStack() as stack:
+        watched = running.watched(wishes.printed(places), stack)
+        journal, sinks = stack.enter_context(outputs.opened(places, paths, trial=running.dry_run))
+        if running.dry_run:
+            expected = forecast(files.items(paths, watched.unreadable), settings, journal, sinks)
+            caption_text.print_forecast(expected, as_json=outputs.json)
+            return
+        code = wishes.caption(paths, settings, journal, sinks, watched)
+    if code:
+        raise typer.Exit(code)

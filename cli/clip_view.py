@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from qwen3vl_edge.cli.plain_text import escaped
-from qwen3vl_edge.clip_fitting import n_prompt_tokens, option_text, plans_that_fit
-from qwen3vl_edge.clips import Clip
-from qwen3vl_edge.errors import ContextFullError
+from qwen3vl_edge.clip_fitting import common_plans, n_prompt_tokens, option_text
+from qwen3vl_edge.clips import Clip, ClipOptions
+from qwen3vl_edge.errors import ContextFullError, UsageError
 from qwen3vl_edge.limits import VideoLimits
 from qwen3vl_edge.messages import Content
 from qwen3vl_edge.runtime.engine import Cost
@@ -24,11 +24,14 @@ class ShownClips:
         content: The question; what is no clip is passed over.
         limits: The model's.
         n_answer: Tokens that its answer may take.
+        options: What holds for all clips, and could be changed so that they fit.
     """
 
-    def __init__(self, content: Sequence[Content], limits: VideoLimits, n_answer: int) -> None:
+    def __init__(
+        self, content: Sequence[Content], limits: VideoLimits, n_answer: int, options: ClipOptions
+    ) -> None:
         self.clips = [item for item in content if isinstance(item, Clip)]
-        self._limits, self._n_answer = limits, n_answer
+        self._limits, self._n_answer, self._options = limits, n_answer, options
         self._said: set[str] = set()
 
     def say_notes(self) -> None:
@@ -55,67 +58,71 @@ class ShownClips:
         """Say with which options, each written by `typed`, the clips fit.
 
         Raises:
-            ContextFullError: Not even one frame fits.
+            ContextFullError: Not even one frame of each fits.
         """
-        return ", and ".join(
-            f"{escaped(Path(clip.source).name)} with {' or '.join(map(typed, options))}"
-            for clip, options in zip(self.clips, self._ways(cost), strict=True)
-        )
+        what = escaped(Path(self.clips[0].source).name) if len(self.clips) == 1 else "the clips"
+        return f"{what} with {' or '.join(map(typed, self._ways(cost))) or 'what is set now'}"
 
     def to_json(self, cost: Cost) -> list[dict[str, object]]:
-        """Give the plan of each clip; ``fits_with`` names options where the question does not fit."""
-        return [
-            {
-                "path": clip.source,
-                "duration_s": clip.footage.duration_s,
-                "fps": clip.plan.fps,
-                "frames": list(clip.plan.indices),
-                "stamps_s": list(clip.plan.stamps_s),
-                "width": clip.plan.width,
-                "height": clip.plan.height,
-                "tokens": clip.plan.n_tokens(self._limits.factor),
-                "fits_with": ways,
-                "notes": list(clip.notes),
-            }
-            for clip, ways in zip(self.clips, self._ways_or_none(cost), strict=True)
-        ]
+        """Give the plan of each clip; ``fits_with`` names options where the question does not fit.
+
+        Each of them, given once, holds for all clips.
+        """
+        ways = self._ways_or_none(cost)
+        return [self._one_to_json(clip) | {"fits_with": ways} for clip in self.clips]
 
     def lines(self, cost: Cost) -> Iterator[str]:
-        """Give the plan of each clip, in a line or two."""
-        for clip, ways in zip(self.clips, self._ways_or_none(cost), strict=True):
-            plan, footage = clip.plan, clip.footage
-            stamps = [f"{stamp:.1f}" for stamp in plan.stamps_s]
-            if len(stamps) > _STAMPS_IN_A_LINE:
-                stamps[2:-1] = ["…"]
-            yield (
-                f"{escaped(Path(clip.source).name)}: {len(set(plan.indices))} of {footage.n_frames} frames "
-                f"({footage.duration_s:.1f} s at {footage.fps:g} fps) at {', '.join(stamps)} s, "
-                f"{plan.width}×{plan.height} px, {plan.n_tokens(self._limits.factor)} tokens"
-            )
-            if ways:
-                yield f"  fits with {' or '.join(ways)}"
+        """Give the plan of each clip, in a line, and the options with which all of them fit."""
+        yield from map(self._line, self.clips)
+        if ways := self._ways_or_none(cost):
+            yield f"  {'fits' if len(self.clips) == 1 else 'they fit'} with {' or '.join(ways)}"
 
-    def _ways(self, cost: Cost) -> list[list[str]]:
-        """Give for each clip the options with which all of them fit, the best first; none if they do.
+    def _one_to_json(self, clip: Clip) -> dict[str, object]:
+        return {
+            "path": clip.source,
+            "start_s": clip.footage.start_s,
+            "duration_s": clip.footage.duration_s,
+            "fps": clip.plan.fps,
+            "frames": list(clip.plan.indices),
+            "stamps_s": list(clip.plan.stamps_s),
+            "width": clip.plan.width,
+            "height": clip.plan.height,
+            "tokens": clip.plan.n_tokens(self._limits.factor),
+            "notes": list(clip.notes),
+        }
 
-        Each gives up the same share of what it takes.
+    def _line(self, clip: Clip) -> str:
+        plan, footage = clip.plan, clip.footage
+        stamps = [f"{stamp:.1f}" for stamp in plan.stamps_s]
+        if len(stamps) > _STAMPS_IN_A_LINE:
+            stamps[2:-1] = ["…"]
+        return (
+            f"{escaped(Path(clip.source).name)}: {len(set(plan.indices))} of {footage.n_frames} frames "
+            f"({footage.duration_s:.1f} s at {footage.fps:g} fps) at {', '.join(stamps)} s, "
+            f"{plan.width}×{plan.height} px, {plan.n_tokens(self._limits.factor)} tokens"
+        )
+
+    def _ways(self, cost: Cost) -> list[str]:
+        """Give the options with any of which all clips fit, the best first; none if they do.
+
+        An answer of the wanted length, or of a quarter of the context, then has room as well.
 
         Raises:
-            ContextFullError: Not even one frame fits.
+            ContextFullError: Not even one frame of each fits.
         """
-        if cost.remaining >= 1:
-            return [[] for _ in self.clips]
-        taken = [n_prompt_tokens(clip.plan, self._limits) for clip in self.clips]
-        over = min(self._n_answer, cost.context // 4) - cost.remaining
-        left = max(0.0, 1 - over / sum(taken)) if taken else 0.0
-        return [self._of_one(clip, int(left * n)) for clip, n in zip(self.clips, taken, strict=True)]
+        if cost.remaining >= 1 or not self.clips:
+            return []
+        taken = sum(n_prompt_tokens(clip.plan, self._limits) for clip in self.clips)
+        left = taken - (min(self._n_answer, cost.context // 4) - cost.remaining)
+        footages = [clip.footage for clip in self.clips]
+        try:
+            found = common_plans(footages, self._limits, self._options, left)
+        except UsageError as error:
+            raise ContextFullError(f"the clips do not fit, and with what is set now: {error}") from error
+        return [option_text(self._options, option) for option in found if option != self._options]
 
-    def _of_one(self, clip: Clip, n_tokens: int) -> list[str]:
-        options = plans_that_fit(clip.footage, self._limits, clip.options, n_tokens)
-        return [option_text(clip.options, option) for option in options]
-
-    def _ways_or_none(self, cost: Cost) -> list[list[str]]:
+    def _ways_or_none(self, cost: Cost) -> list[str]:
         try:
             return self._ways(cost)
         except ContextFullError:
-            return [[] for _ in self.clips]
+            return []

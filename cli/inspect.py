@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect"]
 
+_MODEL_SUFFIXES = frozenset({".gguf", ".safetensors"})
+
 _CLIP_SUFFIXES = frozenset(
     {".3gp", ".apng", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}
     | {".mts", ".ogv", ".ts", ".webm", ".webp", ".wmv"}
@@ -25,7 +27,7 @@ def inspect(
         str,
         typer.Argument(
             metavar="PATH",
-            help="Bundle or checkpoint folder, GGUF file, clip, or `demo`.",
+            help="Bundle or checkpoint folder, GGUF file, clip, folder of pictures, or `demo`.",
             show_default=False,
         ),
     ],
@@ -33,32 +35,42 @@ def inspect(
         bool,
         typer.Option(
             "--verify",
-            help="Also check the files of a bundle: structure, hashes, and one forward with a picture.",
+            help="Also check the files of a bundle: structure, hashes, and one forward with a picture; of a "
+            "clip, decode all of it.",
         ),
     ] = False,
     mmproj: options.Mmproj = None,
     json: options.Json = False,
 ) -> None:
-    """Show what a GGUF file, a bundle, a checkpoint or a clip holds.
+    """Show what a GGUF file, a bundle, a checkpoint, an importance matrix or a clip holds.
 
     With --verify the files are read from end to end, compared with the manifest, and opened in a process
     of their own to read a prompt with a picture; exit code 1 says that a check has failed, and every check
-    is shown.
+    is shown. A clip is known by its content, a folder of pictures is the clip of these.
 
     \b
     qwen3vl-edge inspect demo
     qwen3vl-edge inspect Qwen3-VL-2B-Instruct-GGUF --json
     qwen3vl-edge inspect Qwen3-VL-2B-Instruct-GGUF --verify
     qwen3vl-edge inspect clip.mp4
+    qwen3vl-edge inspect recordings/film.mkv --verify
     """
-    from qwen3vl_edge.cli import clip_facts, tables, verification_view, view
+    from qwen3vl_edge.cli import clip_facts, imatrix_view, tables, verification_view, view
     from qwen3vl_edge.demo import DEMO_NAME
     from qwen3vl_edge.inspection import kind_of
+    from qwen3vl_edge.quant.imatrix_report import is_imatrix
 
     if mmproj and not verify:
         raise UsageError("--mmproj needs --verify: without it each file is shown for itself")
-    if _is_clip(Path(path)):
-        clip_facts.show(Path(path), as_json=json)
+    if path != DEMO_NAME and _is_clip(Path(path)):
+        if mmproj:
+            raise UsageError(f"{path}: --mmproj is for models, and this is none")
+        clip_facts.show(Path(path), as_json=json, verify=verify)
+        return
+    if path != DEMO_NAME and is_imatrix(Path(path)):
+        if verify or mmproj:
+            raise UsageError(f"{path}: is an importance matrix; --verify and --mmproj are for models")
+        imatrix_view.show_file(Path(path), as_json=json)
         return
     named = options.find_model(path, None, view.progress()).folder if path == DEMO_NAME else Path(path)
     if verify and kind_of(named) == "checkpoint":
@@ -78,11 +90,27 @@ def inspect(
 
 
 def _is_clip(path: Path) -> bool:
-    """Whether `path` is a file for the eye: its name says so, and it does not begin as a GGUF file."""
-    if path.suffix.lower() not in _CLIP_SUFFIXES or not path.is_file():
+    """Whether `path` is for the eye: a file by its content, or by its name; a folder by its pictures."""
+    from qwen3vl_edge.captions.formats import HEAD_BYTES, kind_of_content
+    from qwen3vl_edge.images import IMAGE_SUFFIXES
+
+    if path.is_dir():
+        suffixes = {file.suffix.lower() for file in path.iterdir()}
+        is_model = suffixes & _MODEL_SUFFIXES or any(map(Path.is_file, _of_models(path)))
+        return bool(suffixes & IMAGE_SUFFIXES) and not is_model
+    if not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(4) != b"GGUF"
+        head = file.read(HEAD_BYTES)
+    if head.startswith(b"GGUF"):
+        return False
+    return kind_of_content(head) is not None or path.suffix.lower() in _CLIP_SUFFIXES
+
+
+def _of_models(folder: Path) -> tuple[Path, ...]:
+    from qwen3vl_edge.manifest import MANIFEST_NAME
+
+    return folder / "config.json", folder / MANIFEST_NAME
 
 
 def _inspection(path: Path, done: "Verification | None") -> "Inspection | None":

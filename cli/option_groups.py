@@ -6,20 +6,25 @@ from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Any, get_type_hints
 
+from qwen3vl_edge.cli.help_sections import in_section, without_section
+
 __all__ = ["grouped"]
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """Let a command take dataclasses: each field, annotated as an option, becomes one of its options.
 
-    A command of thirty options would otherwise list them all, and so would each that shares them.
+    A command of thirty options would otherwise list them all, and so would each that shares them. A group
+    that is annotated with a `Section` has its own in the help of a `SectionedCommand`.
     """
     hints = get_type_hints(command, include_extras=True)
+    titles = {name: without_section(hint)[1] for name, hint in hints.items()}
+    hints = {name: without_section(hint)[0] for name, hint in hints.items()}
     groups = {name: kind for name, kind in hints.items() if is_dataclass(kind) and isinstance(kind, type)}
     options = [
         option
         for parameter in signature(command).parameters.values()
-        for option in _options(parameter, hints[parameter.name], groups)
+        for option in _options(parameter, hints[parameter.name], groups, titles[parameter.name])
     ]
 
     @wraps(command)
@@ -33,13 +38,20 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _options(parameter: Parameter, hint: object, groups: dict[str, type]) -> list[Parameter]:
+def _options(
+    parameter: Parameter, hint: object, groups: dict[str, type], title: str | None
+) -> list[Parameter]:
     kind = groups.get(parameter.name)
     if kind is None:
         return [parameter.replace(annotation=hint, kind=Parameter.KEYWORD_ONLY)]
     hints = get_type_hints(kind, include_extras=True)
     return [
-        Parameter(field.name, Parameter.KEYWORD_ONLY, default=_default(field), annotation=hints[field.name])
+        Parameter(
+            field.name,
+            Parameter.KEYWORD_ONLY,
+            default=_default(field),
+            annotation=in_section(hints[field.name], title),
+        )
         for field in fields(kind)
     ]
 

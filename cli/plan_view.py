@@ -34,8 +34,8 @@ def show_plan(plan: WritePlan, out: Path, needs: Needs) -> None:
     console.print(_needs(needs))
 
 
-def plan_json(plan: WritePlan, out: Path, needs: Needs) -> None:
-    """Print all of the plan, each tensor by itself."""
+def plan_json(plan: WritePlan, out: Path, needs: Needs, order: dict[str, object] | None = None) -> None:
+    """Print all of the plan, each tensor by itself; `order` says how the types were chosen, if for a size."""
     files = [
         {
             "name": file.name,
@@ -63,6 +63,7 @@ def plan_json(plan: WritePlan, out: Path, needs: Needs) -> None:
             "files": files,
             "needs": asdict(needs) | {"disk": str(needs.disk)},
             "problem": needs.problem,
+            **({"order": order} if order else {}),
         }
     )
 

@@ -19,16 +19,16 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
-from qwen3vl_edge.caption import Caption, Failure
-from qwen3vl_edge.chat import ChatEvent, Notice
+from qwen3vl_edge.chat import ChatEvent, Notice, Prepared
 from qwen3vl_edge.cli.clip_view import ShownClips
-from qwen3vl_edge.cli.json_output import json_text, print_json
+from qwen3vl_edge.cli.json_output import print_json
+from qwen3vl_edge.cli.plain_text import escaped
 from qwen3vl_edge.constraints import AnswerError, Constraint
 from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.progress import SILENT, Progress, Task
-from qwen3vl_edge.runtime.engine import Cost, Finished, Generated, Reasoned, TokenLogprob
+from qwen3vl_edge.runtime.engine import Finished, Generated, Reasoned, TokenLogprob
 
-__all__ = ["Mutable", "answer_json", "answer_text", "caption_line", "cost", "note", "print_json", "progress"]
+__all__ = ["Mutable", "answer_json", "answer_text", "note", "plan", "print_json", "progress"]
 
 ReasoningView = Literal["hidden", "dim", "shown"]
 
@@ -58,7 +58,7 @@ def answer_text(events: Iterable[ChatEvent], reasoning: ReasoningView | None = N
                     sys.stdout.write(text)
                     sys.stdout.flush()
                 case Notice(text=text):
-                    note(text)
+                    note(escaped(text))
                 case Finished():
                     aside.close()
                     sys.stdout.write("\n")
@@ -115,7 +115,7 @@ def answer_json(events: Iterable[ChatEvent], constraint: Constraint | None = Non
             case Reasoned(text=text):
                 reasoning += text
             case Notice(text=text):
-                note(text)
+                note(escaped(text))
             case Finished() as end:
                 report: dict[str, object] = {
                     "answer": answer,
@@ -142,50 +142,34 @@ def _checked(answer: str, constraint: Constraint) -> dict[str, object]:
     return {"valid": True} | ({"data": json.loads(answer)} if constraint.kind == "schema" else {})
 
 
-def cost(needed: Cost, *, as_json: bool, clips: ShownClips) -> None:
-    """Print what a question takes of the context, and how its clips are shown."""
+def plan(prepared: Prepared, *, as_json: bool, clips: ShownClips) -> None:
+    """Print what a question takes of the context, and how its clips are shown, after the policy."""
+    needed = prepared.cost
+    for said in prepared.notices:
+        note(escaped(said.text))
     report = asdict(needed) | {"prompt": needed.prompt, "remaining": needed.remaining}
     if as_json:
         print_json(report | {"clips": clips.to_json(needed)})
-        return
-    sys.stdout.write("".join(f"{line}\n" for line in clips.lines(needed)))
-    lines = {
-        "prompt": f"{needed.prompt} tokens: {needed.text} of text, {needed.vision} of pictures and clips",
-        "in the context already": f"{needed.reused} tokens",
-        "to be encoded": f"{needed.encode} tokens",
-        "context": f"{needed.context} tokens, {max(needed.remaining, 0)} remain for the answer",
-    }
-    width = max(map(len, lines))
-    sys.stdout.write("".join(f"{name:<{width}}  {value}\n" for name, value in lines.items()))
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in clips.lines(needed)))
+        lines = {
+            "prompt": f"{needed.prompt} tokens: {needed.text} of text, {needed.vision} of pictures and clips",
+            "in the context already": f"{needed.reused} tokens",
+            "to be encoded": f"{needed.encode} tokens",
+            "context": f"{needed.context} tokens, {max(needed.remaining, 0)} remain for the answer",
+        }
+        width = max(map(len, lines))
+        sys.stdout.write("".join(f"{name:<{width}}  {value}\n" for name, value in lines.items()))
     if needed.remaining < 1:
         note(
-            "the question does not fit; --ctx asks for more, --when-full shrink shows pictures (not clips) "
-            "smaller"
+            "the question does not fit; --ctx asks for more, --when-full shrink shows less of pictures "
+            "and clips"
         )
 
 
-def caption_line(result: Caption | Failure, *, as_json: bool) -> None:
-    """Print one picture's caption on one line, or report why it has none."""
-    if as_json:
-        sys.stdout.write(json_text(asdict(result) | {"path": str(result.path)}))
-    elif isinstance(result, Caption):
-        sys.stdout.write(f"{result.path}: {' '.join(result.caption.split())}\n")
-        if result.stop_reason == "length":
-            note(f"the caption of {result.path} was cut off; --max-tokens allows more")
-    else:
-        note(result.error)
-    sys.stdout.flush()
-
-
-def progress(*, beside_output: bool = False) -> Progress:
-    """Give bars on standard error, or silence where that is not a terminal.
-
-    Args:
-        beside_output: The product is printed while the bars stand; on one terminal they would get
-            into each other's way, and the product shows the progress.
-    """
-    drawn = sys.stderr.isatty() and not (beside_output and sys.stdout.isatty())
-    return _Drawn(Console(stderr=True)) if drawn else SILENT
+def progress() -> Progress:
+    """Give bars on standard error, or silence where that is not a terminal."""
+    return _Drawn(Console(stderr=True)) if sys.stderr.isatty() else SILENT
 
 
 class Mutable:

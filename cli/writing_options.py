@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from qwen3vl_edge.manifest import Manifest
     from qwen3vl_edge.progress import Progress
     from qwen3vl_edge.quant import Wishes
+    from qwen3vl_edge.quant.allocation import Chosen
     from qwen3vl_edge.quant.imatrix import Imatrix as ImatrixFile
     from qwen3vl_edge.writing import WritePlan
 
@@ -140,18 +141,24 @@ def carry_out(
     verify: bool,
     threads: int | None,
     json: bool,
+    chosen: "Chosen | None" = None,
 ) -> None:
-    """Show the plan, or write it, verify what was written, and say so."""
-    from qwen3vl_edge.cli import plan_view, view
+    """Show the types that were chosen for a size, and the plan, or write it, verify it, and say so."""
+    from qwen3vl_edge.cli import order_view, plan_view, view
     from qwen3vl_edge.errors import EdgeError
     from qwen3vl_edge.quant.run import run_plan
     from qwen3vl_edge.runtime.threads import default_threads
     from qwen3vl_edge.writing import find_needs, refuse_overwriting
 
     n_threads = threads or default_threads()
+    if chosen and not json:
+        order_view.show_choices(chosen, plan)
     if dry_run:
         needs = find_needs(plan, out, n_threads)
-        (plan_view.plan_json if json else plan_view.show_plan)(plan, out, needs)
+        if json:
+            plan_view.plan_json(plan, out, needs, order_view.choices_json(chosen) if chosen else None)
+        else:
+            plan_view.show_plan(plan, out, needs)
         refuse_overwriting(plan, out, overwrite=overwrite)
         if needs.problem:
             raise EdgeError(needs.problem)

@@ -1,19 +1,18 @@
 """What a conversion will write, down to the byte, before it writes anything."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Literal
 
 from qwen3vl_edge.checkpoint import SINGLE_NAME, Checkpoint, TensorRef
+from qwen3vl_edge.converters.both_files import BothFiles, listed, shapes_of, traits_of
 from qwen3vl_edge.converters.general_metadata import GeneralMetadata
 from qwen3vl_edge.converters.metadata import model_metadata, projector_metadata
-from qwen3vl_edge.converters.origin import Origin
-from qwen3vl_edge.converters.overrides import Override, apply_overrides
+from qwen3vl_edge.converters.overrides import apply_overrides
+from qwen3vl_edge.converters.recipe import Recipe
 from qwen3vl_edge.converters.source_files import source_files
-from qwen3vl_edge.converters.tensor_map import Mapped, expected_tensors, map_tensors
-from qwen3vl_edge.converters.tensor_types import choose_type
+from qwen3vl_edge.converters.tensor_map import expected_tensors, map_tensors
 from qwen3vl_edge.converters.vocab import Vocab
 from qwen3vl_edge.hf_config import read_config
 from qwen3vl_edge.hf_defaults import PreprocessorDefaults
@@ -21,49 +20,16 @@ from qwen3vl_edge.hub.contents import shard_names
 from qwen3vl_edge.input_files import check_folder
 from qwen3vl_edge.manifest import Source
 from qwen3vl_edge.model_config import ModelConfig
-from qwen3vl_edge.quant import (
-    FileType,
-    ModelTraits,
-    SourceTensor,
-    Wishes,
-    find_file_type,
-)
+from qwen3vl_edge.quant import FileType, ModelTraits, SourceTensor
+from qwen3vl_edge.quant.allocation.halves import Half
 from qwen3vl_edge.quant.idle import refuse_idle_imatrix, refuse_idle_wishes, refuse_unmatched
-from qwen3vl_edge.quant.imatrix import Imatrix
-from qwen3vl_edge.quant.importance import Importance
-from qwen3vl_edge.quant.projector import of_projector, padded_width
-from qwen3vl_edge.quant.recipe_note import recipe_note
-from qwen3vl_edge.quant.typed import Material, Typed, padded, typed
+from qwen3vl_edge.quant.projector import hidden_width
+from qwen3vl_edge.quant.typed import Typed
 from qwen3vl_edge.safetensors_header import ITEM_BYTES
 from qwen3vl_edge.writing import Draft, PlannedFile, WritePlan, lay_out
 from qwen3vl_edge.writing.names import safe_name
 
-__all__ = ["Recipe", "has_weights", "model_tensors", "plan_conversion"]
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What to make of a checkpoint.
-
-    Args:
-        types: Of the language model, one file for each: names of `quant.QUANTIZED_FILE_TYPES`.
-        projector_type: Likewise.
-        name: Of the bundle and of the model; None: after the repository or folder.
-        split_max_bytes: Cut the language model into parts of at most so many bytes of tensors.
-        overrides: Metadata that the user wants otherwise.
-        origin: Where on the hub the checkpoint comes from.
-        wishes: Types that the user wants otherwise than the recipes.
-        imatrix: How much errors matter, by tensor and column.
-    """
-
-    types: tuple[str, ...] = ("bf16",)
-    projector_type: str = "f16"
-    name: str | None = None
-    split_max_bytes: int | None = None
-    overrides: tuple[Override, ...] = ()
-    origin: Origin | None = None
-    wishes: Wishes = field(default_factory=Wishes)
-    imatrix: Imatrix | None = None
+__all__ = ["Recipe", "has_weights", "model_tensors", "ordered_halves", "plan_conversion"]
 
 
 def plan_conversion(folder: Path, recipe: Recipe, *, from_config: bool = False) -> WritePlan:
@@ -76,17 +42,12 @@ def plan_conversion(folder: Path, recipe: Recipe, *, from_config: bool = False) 
         UsageError: an unknown type, or `folder` is not a checkpoint folder.
         CheckpointError: what is wrong with the checkpoint, all of a kind in one line.
     """
-    types = dict.fromkeys(find_file_type(name) for name in recipe.types)
-    projector_type = find_file_type(recipe.projector_type)
     found = _Found.read(folder, recipe, from_config=from_config)
-    made = [
-        *((wanted, found.model(wanted)) for wanted in types),
-        (projector_type, found.projector(projector_type)),
-    ]
+    made = found.both.made()
     refuse_idle_wishes([choice for _, tensors in made for choice in tensors.choices], recipe.wishes)
     refuse_idle_imatrix(recipe.imatrix, sum(tensors.n_importances for _, tensors in made))
     drafts = [
-        found.draft(wanted, tensors, is_model=i < len(types)) for i, (wanted, tensors) in enumerate(made)
+        found.draft(wanted, tensors, is_model=i < len(made) - 1) for i, (wanted, tensors) in enumerate(made)
     ]
     final = apply_overrides([draft.metadata for draft in drafts], recipe.overrides)
     files: list[PlannedFile] = []
@@ -99,8 +60,22 @@ def plan_conversion(folder: Path, recipe: Recipe, *, from_config: bool = False) 
         tuple(files),
         has_weights=not from_config,
         inputs=(folder / "config.json", *found.checkpoint.shards),
-        recipe=recipe_note(list(types), projector_type, recipe.wishes, recipe.imatrix),
+        recipe=found.both.note([wanted for wanted, _ in made]),
     )
+
+
+def ordered_halves(folder: Path, recipe: Recipe, *, with_projector: bool) -> list[Half]:
+    """List what there is to choose types for where a size is ordered; all but the types of `recipe` counts.
+
+    Args:
+        folder: The checkpoint.
+        recipe: What to make of it.
+        with_projector: Whether the projector's types are to be chosen, too.
+
+    Raises:
+        UsageError, CheckpointError: as `plan_conversion`.
+    """
+    return _Found.read(folder, recipe, from_config=False).both.halves(with_projector=with_projector)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,12 +85,10 @@ class _Found:
     recipe: Recipe
     checkpoint: Checkpoint
     config: ModelConfig
-    model_tensors: Sequence[Mapped]
-    projector_tensors: Sequence[Mapped]
+    both: BothFiles
     general: GeneralMetadata
     limits: PreprocessorDefaults
     vocab: Vocab | None
-    importance: Importance
 
     @classmethod
     def read(cls, folder: Path, recipe: Recipe, *, from_config: bool) -> "_Found":
@@ -126,19 +99,18 @@ class _Found:
         config = read_config(folder)
         checkpoint = checkpoint or _implied_checkpoint(folder, config)
         model, projector = map_tensors(checkpoint, config)
-        refuse_unmatched(_listed([*model, *projector]), recipe.wishes.overrides)
-        shapes = [*_shapes(model), *_shapes(projector)]
+        refuse_unmatched(listed([*model, *projector]), recipe.wishes.overrides)
+        shapes = [*shapes_of(model), *shapes_of(projector)]
+        importance = recipe.imatrix.for_tensors(shapes) if recipe.imatrix else {}
         has_vocab = any((folder / name).exists() for name in ("tokenizer.json", "vocab.json"))
         return cls(
             recipe=recipe,
             checkpoint=checkpoint,
             config=config,
-            model_tensors=model,
-            projector_tensors=projector,
+            both=BothFiles(recipe, config, model, projector, importance),
             general=GeneralMetadata.read(folder, name=recipe.name, origin=recipe.origin),
             limits=PreprocessorDefaults.read(folder, config.vision.token_side_px),
             vocab=Vocab.read(folder, config) if has_vocab or not from_config else None,
-            importance=recipe.imatrix.for_tensors(shapes) if recipe.imatrix else {},
         )
 
     @property
@@ -153,33 +125,22 @@ class _Found:
             return Source(str(self.checkpoint.folder), files)
         return Source(origin.repository, files, origin.revision)
 
-    def model(self, wanted: FileType) -> Typed:
-        """Choose the types of the language model by llama.cpp's recipe."""
-        materials = _materials(self.model_tensors, wanted)
-        return typed(materials, wanted, _traits(self.config), self.recipe.wishes, self.importance)
-
-    def projector(self, wanted: FileType) -> Typed:
-        """Choose the types of the projector by its own recipe: one for all, the MLP padded."""
-        materials = padded(_materials(self.projector_tensors, wanted), self._width(wanted))
-        return typed(materials, wanted, ModelTraits(), of_projector(self.recipe.wishes), self.importance)
-
     def draft(self, wanted: FileType, made: Typed, *, is_model: bool) -> Draft:
         """Put tensors and metadata of one file together."""
-        shapes = _shapes(self.model_tensors if is_model else self.projector_tensors)
+        shapes = shapes_of(self.both.model_tensors if is_model else self.both.projector_tensors)
         kind: Literal["model", "mmproj"] = "model" if is_model else "mmproj"
         general = self.general.entries(kind, shapes, quantized=wanted.base.block > 1)
         metadata = (
             model_metadata(self.config, self.vocab, general, wanted.code)
             if is_model
-            else projector_metadata(self.config, self.limits, general, wanted.code, self._width(wanted))
+            else projector_metadata(
+                self.config, self.limits, general, wanted.code, hidden_width(made.tensors)
+            )
         )
         if self.recipe.imatrix:
             metadata += self.recipe.imatrix.metadata(made.n_importances)
         stem = f"{'' if is_model else 'mmproj-'}{self.base}-{wanted.name}"
         return Draft("model" if is_model else "projector", stem, wanted.name, metadata, made.tensors)
-
-    def _width(self, wanted: FileType) -> int:
-        return padded_width(self.config.vision.ffn, wanted.base)
 
 
 def has_weights(folder: Path) -> bool:
@@ -200,13 +161,7 @@ def model_tensors(folder: Path) -> tuple[list[SourceTensor], ModelTraits]:
     check_folder(folder)
     config = read_config(folder)
     model, _ = map_tensors(_implied_checkpoint(folder, config), config)
-    return _listed(model), _traits(config)
-
-
-def _traits(config: ModelConfig) -> ModelTraits:
-    text = config.text
-    n_experts = text.moe.n_experts if text.moe else 0
-    return ModelTraits(text.n_layers, text.n_heads, text.n_kv_heads, n_experts)
+    return listed(model), traits_of(config)
 
 
 def _implied_checkpoint(folder: Path, config: ModelConfig) -> Checkpoint:
@@ -217,19 +172,3 @@ def _implied_checkpoint(folder: Path, config: ModelConfig) -> Checkpoint:
         refs.append(TensorRef(name, "BF16", shape, folder / SINGLE_NAME, offset, nbytes))
         offset += nbytes
     return Checkpoint(folder, (), tuple(refs))
-
-
-def _materials(mapped: Sequence[Mapped], wanted: FileType) -> list[Material]:
-    """Give the tensors of one file; what is kept has the type that a file of floats would have it in."""
-    before = "F16" if wanted.base.block > 1 else wanted.base.name
-    listed = zip(mapped, _listed(mapped, before), strict=True)
-    return [Material(item.target, item.shape, kind, item.source, item.cut) for item, (_, _, kind) in listed]
-
-
-def _listed(mapped: Sequence[Mapped], before: str = "F16") -> list[SourceTensor]:
-    """List tensors with the types that a file of the floats `before` would have: what is kept keeps it."""
-    return [(item.target, item.shape, choose_type(item.target, item.shape, before)) for item in mapped]
-
-
-def _shapes(mapped: Sequence[Mapped]) -> list[tuple[str, tuple[int, ...]]]:
-    return [(item.target, item.shape) for item in mapped]

@@ -4,9 +4,11 @@ Source: the table of tools/quantize/quantize.cpp and llama_ftype_get_default_typ
 llama.cpp 0c1e57098. llama.cpp reads one more file type, NVFP4, which its quantizer refuses.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from math import prod
 
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.ggml_types import FILE_TYPES, TYPES_BY_NAME, TensorType
@@ -18,6 +20,7 @@ __all__ = [
     "FileType",
     "find_file_type",
     "find_tensor_type",
+    "ordered_file_type",
 ]
 
 _CODES = {name: code for code, name in FILE_TYPES.items()}
@@ -32,17 +35,19 @@ class FileType:
         base: the type of the tensors that no rule of the recipe singles out.
         use: a word on when to choose it.
         needs_imatrix: a language model cannot be quantized to it without an importance matrix.
+        like: the one of llama.cpp's whose number stands in the metadata, where `name` is none of them.
     """
 
     name: str
     base: TensorType
     use: str
     needs_imatrix: bool = False
+    like: str | None = None
 
     @property
     def code(self) -> int:
         """Return general.file_type (enum llama_ftype in include/llama.h)."""
-        return _CODES[self.name]
+        return _CODES[self.like or self.name]
 
 
 def _row(name: str, base: str, use: str, *, needs_imatrix: bool = False) -> FileType:
@@ -116,6 +121,25 @@ def find_file_type(name: str) -> FileType:
     if spelled not in QUANTIZED_FILE_TYPES:
         raise UsageError(f"{name!r:.80} is no file type; {_instead(name, list(QUANTIZED_FILE_TYPES))}")
     return QUANTIZED_FILE_TYPES[spelled]
+
+
+def ordered_file_type(label: str, tensors: Sequence[tuple[tuple[int, ...], TensorType]]) -> FileType:
+    """Return the file type of a file whose types were chosen tensor by tensor.
+
+    It is like the one that llama.cpp would guess (src/llama-model-loader.cpp, 0c1e57098), but that the type
+    of most weights, not of most tensors, decides, and floats only where nothing is quantized.
+
+    Args:
+        label: Its name.
+        tensors: Row-major shape and type of each.
+    """
+    weights = Counter[TensorType]()
+    for shape, kind in tensors:
+        weights[kind] += prod(shape)
+    blocks = {kind: n for kind, n in weights.items() if kind.block > 1} or weights
+    base = max(blocks, key=lambda kind: (blocks[kind], kind.name))
+    like = find_file_type({"MXFP4": "MXFP4_MOE"}.get(base.name, base.name))
+    return FileType(label, base, "ordered", like=like.name)
 
 
 def find_tensor_type(name: str) -> TensorType:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from qwen3vl_edge.ggml_types import TYPES_BY_NAME
 from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.manifest import SourceFile
+from qwen3vl_edge.quant.assignment import is_label
 from qwen3vl_edge.quant.file_types import QUANTIZED_FILE_TYPES
 from qwen3vl_edge.quant.mixes import ModelTraits
 from qwen3vl_edge.quant.projector import UNPADDED_KEY, padded_shape
@@ -49,7 +50,8 @@ def base_name(info: GGUFInfo) -> str:
     part = parse_part_name(info.path.name)
     stem = (part.stem if part else info.path.stem).removeprefix(PROJECTOR_PREFIX)
     before, dash, last = stem.rpartition("-")
-    return before if dash and last.upper() in QUANTIZED_FILE_TYPES else stem
+    is_type = last.upper() in QUANTIZED_FILE_TYPES or is_label(last)
+    return before if dash and is_type else stem
 
 
 def parts_of(info: GGUFInfo) -> list[range]:

@@ -18,7 +18,7 @@ from qwen3vl_edge.gguf_info import GGUFInfo, GGUFTensor
 from qwen3vl_edge.input_files import file_size
 from qwen3vl_edge.quant.gguf_source import GGUFSource
 
-__all__ = ["ImatrixContents", "read_imatrix_file"]
+__all__ = ["ImatrixContents", "ImatrixEntries", "ImatrixEntry", "read_imatrix_entries", "read_imatrix_file"]
 
 _MAX_BYTES = 2 << 30  # Qwen3-VL-235B-A22B needs 0.5 GB
 _MAX_DAT_ENTRIES = 1 << 16  # the same model has some 1,200
@@ -26,6 +26,34 @@ _MAX_CHUNKS = 2**31 - 1
 _SUMS, _COUNTS = ".in_sum2", ".counts"
 _N_CHUNKS, _CHUNK_SIZE, _DATASETS = "imatrix.chunk_count", "imatrix.chunk_size", "imatrix.datasets"
 _OTHER_FILE = "give one that llama-imatrix wrote"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImatrixEntry:
+    """One tensor's numbers as the file has them.
+
+    ``sums`` float32, (experts as far as the file knows them, row length); ``counts``, of the same length,
+    are whole. Rows of a .dat were divided by what they are sums of: ``counts`` are then chunks, not rows.
+    """
+
+    sums: NDArray[np.float32]
+    counts: NDArray[np.float32]
+
+    def means(self) -> NDArray[np.float32]:
+        """Divide; where nothing was counted, as for an expert that got no token, all columns weigh 1."""
+        counts = self.counts[:, None]
+        with np.errstate(invalid="ignore"):  # sums that are NaN are refused later
+            return np.divide(self.sums, counts, out=np.ones_like(self.sums), where=counts > 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImatrixEntries:
+    """What a file holds, by tensor; ``chunk_size`` in tokens, None in a .dat, which does not say."""
+
+    entries: Mapping[str, ImatrixEntry]
+    datasets: tuple[str, ...]
+    n_chunks: int
+    chunk_size: int | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +67,17 @@ class ImatrixContents:
 
 def read_imatrix_file(path: Path) -> ImatrixContents:
     """Read either format; the values are means, but not looked at yet.
+
+    Raises:
+        GGUFError: As for `read_imatrix_entries`.
+    """
+    read = read_imatrix_entries(path)
+    means = {name: entry.means() for name, entry in read.entries.items()}
+    return ImatrixContents(means, read.datasets, read.n_chunks)
+
+
+def read_imatrix_entries(path: Path) -> ImatrixEntries:
+    """Read either format, as it is.
 
     Raises:
         GGUFError: `path` is no regular file, too large, of neither format, or damaged.
@@ -58,7 +97,7 @@ def read_imatrix_file(path: Path) -> ImatrixContents:
         raise GGUFError(f"{path}: cannot be read ({failure.strerror})") from failure
 
 
-def _read_gguf(path: Path) -> ImatrixContents:
+def _read_gguf(path: Path) -> ImatrixEntries:
     """Read sums of squares and how many they are of, for each tensor and expert."""
     info = GGUFInfo.read(path)
     n_chunks, datasets = _provenance(info)
@@ -66,8 +105,8 @@ def _read_gguf(path: Path) -> ImatrixContents:
     names = sorted({n.removesuffix(end) for n in tensors for end in (_SUMS, _COUNTS) if n.endswith(end)})
     if faults := [f"{n!r:.80} {fault}" for n in names if (fault := _pair_fault(tensors, n))]:
         raise GGUFError(f"{path}: {join_problems(faults, 3)}; make the importance matrix anew")
-    entries = {name: _means(tensors[name + _SUMS], tensors[name + _COUNTS]) for name in names}
-    return ImatrixContents(entries, datasets, n_chunks)
+    entries = {name: _entry(tensors[name + _SUMS], tensors[name + _COUNTS]) for name in names}
+    return ImatrixEntries(entries, datasets, n_chunks, info.integer(_CHUNK_SIZE))
 
 
 def _provenance(info: GGUFInfo) -> tuple[int, tuple[str, ...]]:
@@ -91,16 +130,14 @@ def _pair_fault(tensors: Mapping[str, GGUFTensor], name: str) -> str | None:
     return None
 
 
-def _means(sums: GGUFTensor, counts: GGUFTensor) -> NDArray[np.float32]:
-    """Divide; where nothing was counted, as for an expert that no token was sent to, all columns weigh 1."""
-    values, divisors = _values(sums).reshape(counts.n_elements, -1), _values(counts).reshape(-1, 1)
+def _entry(sums: GGUFTensor, counts: GGUFTensor) -> ImatrixEntry:
+    divisors = _values(counts)
     if not (divisors.min() >= 0 and divisors.max() < np.inf):
         raise GGUFError(
             f"{counts.path}: {counts.name!r:.80} holds no counts; make the importance matrix anew"
         )
-    divisors = np.floor(divisors.astype(np.float64) + 0.5).astype(np.float32)  # lround in imatrix-loader.cpp
-    with np.errstate(invalid="ignore"):  # sums that are NaN are refused later
-        return np.divide(values, divisors, out=np.ones_like(values), where=divisors > 0)
+    whole = np.floor(divisors.astype(np.float64) + 0.5).astype(np.float32)  # lround in imatrix-loader.cpp
+    return ImatrixEntry(_values(sums).reshape(counts.n_elements, -1), whole)
 
 
 def _values(tensor: GGUFTensor) -> NDArray[np.float32]:
@@ -119,22 +156,22 @@ class _DatFile:
     def __init__(self, path: Path, file: BinaryIO, size: int) -> None:
         self._path, self._file, self._left = path, file, size
 
-    def read(self) -> ImatrixContents:
+    def read(self) -> ImatrixEntries:
         """Read all of it."""
         n_entries = self._integer()
         if not 0 < n_entries <= _MAX_DAT_ENTRIES:
             raise GGUFError(
                 f"{self._path}: neither GGUF nor an old .dat ({n_entries} entries); {_OTHER_FILE}"
             )
-        entries: dict[str, NDArray[np.float32]] = {}
+        entries: dict[str, ImatrixEntry] = {}
         for _ in range(n_entries):
             name = self._name()
             if name in entries:
                 raise GGUFError(f"{self._path}: {name!r:.80} stands there twice; make the matrix anew")
-            entries[name] = self._means()
+            entries[name] = self._entry()
         n_chunks = self._integer() if self._left else 0
         datasets = (self._take(self._integer()).decode("utf-8", "replace"),) if self._left else ()
-        return ImatrixContents(entries, tuple(filter(None, datasets)), max(n_chunks, 0))
+        return ImatrixEntries(entries, tuple(filter(None, datasets)), max(n_chunks, 0), None)
 
     def _name(self) -> str:
         raw = self._take(self._integer())
@@ -143,13 +180,12 @@ class _DatFile:
         except UnicodeDecodeError as failure:
             raise GGUFError(f"{self._path}: the name of a tensor is not UTF-8; {_OTHER_FILE}") from failure
 
-    def _means(self) -> NDArray[np.float32]:
+    def _entry(self) -> ImatrixEntry:
         n_calls, n_values = self._integer(), self._integer()
         if n_calls < 0 or n_values < 1:
             raise GGUFError(f"{self._path}: an entry has {n_values} values of {n_calls} calls; {_OTHER_FILE}")
         values = np.frombuffer(self._take(4 * n_values), "<f4").astype(np.float32).reshape(1, -1)
-        with np.errstate(invalid="ignore"):
-            return values / np.float32(n_calls or 1)
+        return ImatrixEntry(values, np.array([n_calls or 1], np.float32))
 
     def _integer(self) -> int:
         return int.from_bytes(self._take(4), "little", signed=True)

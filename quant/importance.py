@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3vl_edge.errors import UsageError, join_problems
-from qwen3vl_edge.quant.file_types import FileType
-from qwen3vl_edge.quant.recipes import Choice
+from qwen3vl_edge.quant.wishes import Choice
 
 __all__ = ["Importance", "importance_of", "refuse_missing_importance"]
 
@@ -24,10 +23,13 @@ def importance_of(name: str, shape: tuple[int, ...], importance: Importance) -> 
     return np.pad(found, columns, mode="mean").astype(np.float32)
 
 
-def refuse_missing_importance(
-    wanted: FileType, choices: Mapping[str, Choice], importance: Importance
-) -> None:
+def refuse_missing_importance(wanted: str, choices: Mapping[str, Choice], importance: Importance) -> None:
     """Refuse types that are garbage, or end the process, without an importance.
+
+    Args:
+        wanted: what the user has asked for, which `choices` are of.
+        choices: by tensor.
+        importance: by tensor, as far as there is any.
 
     Raises:
         UsageError: naming the tensors.
@@ -35,6 +37,6 @@ def refuse_missing_importance(
     needing = [name for name, choice in choices.items() if choice.needs_imatrix and name not in importance]
     if needing:
         raise UsageError(
-            f"{wanted.name} needs an importance matrix with {join_problems(needing, 3)}; "
+            f"{wanted} needs an importance matrix with {join_problems(needing, 3)}; "
             "give one with --imatrix, or choose another type"
         )

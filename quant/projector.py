@@ -6,12 +6,23 @@ the output is the same to the last bit (tests/quant/test_projector.py runs both)
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from qwen3vl_edge.ggml_types import TensorType
-from qwen3vl_edge.quant.recipes import Wishes
+from qwen3vl_edge.quant.wishes import Wishes
+from qwen3vl_edge.writing.planned import PlannedTensor
 
-__all__ = ["UNPADDED_KEY", "WIDTH_KEY", "added_columns", "of_projector", "padded_shape", "padded_width"]
+__all__ = [
+    "UNPADDED_KEY",
+    "WIDTH_KEY",
+    "added_columns",
+    "hidden_width",
+    "is_hidden_column",
+    "of_projector",
+    "padded_shape",
+    "padded_width",
+]
 
 WIDTH_KEY = "clip.vision.feed_forward_length"
 UNPADDED_KEY = "qwen3vl_edge.vision.unpadded_feed_forward_length"
@@ -24,6 +35,16 @@ _HIDDEN_COLUMNS = re.compile(r"v\.blk\.\d+\.ffn_down\.weight")
 def padded_width(width: int, kind: TensorType) -> int:
     """Return the least width from `width` on whose rows are whole blocks of `kind`."""
     return -(-width // kind.block) * kind.block
+
+
+def is_hidden_column(name: str) -> bool:
+    """Tell whether the rows of the tensor `name` are as long as the MLP of the projector is wide."""
+    return _HIDDEN_COLUMNS.fullmatch(name) is not None
+
+
+def hidden_width(tensors: Sequence[PlannedTensor]) -> int:
+    """Return how wide the MLP of a projector of these tensors is."""
+    return next(tensor.shape[-1] for tensor in tensors if is_hidden_column(tensor.name))
 
 
 def padded_shape(name: str, shape: tuple[int, ...], width: int) -> tuple[int, ...]:

@@ -6,15 +6,15 @@ in src/llama-quant.cpp, llama.cpp 0c1e57098. The recipes: `mixes`, odd rows: `fa
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from qwen3vl_edge.errors import GGUFError
 from qwen3vl_edge.ggml_types import TYPES_BY_NAME, TensorType
-from qwen3vl_edge.quant.fallbacks import fit, misfit
+from qwen3vl_edge.quant.fallbacks import fit
 from qwen3vl_edge.quant.file_types import FileType
 from qwen3vl_edge.quant.mixes import ModelTraits, Site, rules_of
-from qwen3vl_edge.quant.overrides import TypeOverride, override_of
 from qwen3vl_edge.quant.parts import Part, layer_of, part_of, reading_order, why_kept
+from qwen3vl_edge.quant.wishes import TIED, Choice, Wishes, asked_for, needs_importance, overridden
 
 __all__ = ["Choice", "SourceTensor", "Wishes", "choose_types"]
 
@@ -23,39 +23,6 @@ SourceTensor = tuple[str, tuple[int, ...], TensorType]
 
 _WITHOUT_RECIPE = ("F32", "F16", "BF16")
 _IN_LAYERS = (Part.FFN_UP, Part.FFN_GATE, Part.FFN_DOWN)
-_NEED_IMATRIX = ("IQ3_XXS", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ1_M", "IQ1_S")
-# ggml_quantize_requires_imatrix in ggml/src/ggml.c: without one the process dies, whatever the tensor
-_DIE_WITHOUT_IMATRIX = ("IQ2_XXS", "IQ2_XS", "IQ1_S")
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the user wants otherwise than the recipe.
-
-    Attributes:
-        overrides: the first whose expression is found in a name decides.
-        output_type: for ``output.weight``; by recipe, for the embedding that is tied to it too.
-        embedding_type: for ``token_embd.weight``; this and `output_type` win over `overrides`.
-        pure: no recipe; whatever is left gets the type that the file is mostly of.
-    """
-
-    overrides: Sequence[TypeOverride] = ()
-    output_type: TensorType | None = None
-    embedding_type: TensorType | None = None
-    pure: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The type of one tensor, why it is that one, and whether it needs an importance matrix.
-
-    `wish` is the one of the user's that decided: an override, or the part that has a type of its own.
-    """
-
-    kind: TensorType
-    why: str
-    needs_imatrix: bool
-    wish: TypeOverride | Part | None = None
 
 
 def choose_types(  # noqa: PLR0913
@@ -116,39 +83,28 @@ class _Chooser:
         """Choose the type of the next tensor."""
         if kept := why_kept(name, shape):
             return Choice(source, f"kept: {kept}", needs_imatrix=False)
-        wanted = self._asked(name, shape)
+        wanted = asked_for(name, shape, self._wishes)
         if wanted is None:
             wanted = self._wanted(name, shape)
             kind, why = fit(name, shape, wanted.kind, wanted.why)
             wanted = replace(wanted, kind=kind, why=why)
         return replace(wanted, needs_imatrix=_needs_imatrix(name, wanted.kind, self._file_type))
 
-    def _asked(self, name: str, shape: tuple[int, ...]) -> Choice | None:
-        """Choose the type that is asked for one tensor by its part: it has no fallback."""
-        part = part_of(name)
-        wishes = {Part.TOKEN_EMBD: self._wishes.embedding_type, Part.OUTPUT: self._wishes.output_type}
-        kind = wishes.get(part)
-        if kind is not None and not kind.fits(shape):
-            raise misfit(name, shape, kind)
-        return _chosen(kind, f"as asked for {part}", part) if kind else None
-
     def _wanted(self, name: str, shape: tuple[int, ...]) -> Choice:
-        override = override_of(name, self._wishes.overrides)
-        if override:
-            return _chosen(override.kind, f"override {override.pattern.pattern!r}", override)
+        if found := overridden(name, self._wishes):
+            return found
         if self._wishes.pure or self._file_type.name in _WITHOUT_RECIPE:
-            return _chosen(self._file_type.base, f"all {self._file_type.base.name}")
+            return Choice.of(self._file_type.base, f"all {self._file_type.base.name}")
         return self._by_recipe(self._next_site(name, shape))
 
     def _by_recipe(self, site: Site) -> Choice:
         if site.part is Part.OUTPUT and self._wishes.output_type is not None:
-            why = "as asked for output, which the embedding is tied to"
-            return _chosen(self._wishes.output_type, why, Part.OUTPUT)
+            return Choice.of(self._wishes.output_type, TIED, Part.OUTPUT)
         rule = next((rule for rule in self._rules if rule.applies(site)), None)
         if rule is None:
-            return _chosen(self._file_type.base, "recipe")
+            return Choice.of(self._file_type.base, "recipe")
         where = f" {rule.when.text}" if rule.when else ""
-        return _chosen(TYPES_BY_NAME[rule.kind], f"recipe: {site.part}{where}")
+        return Choice.of(TYPES_BY_NAME[rule.kind], f"recipe: {site.part}{where}")
 
     def _next_site(self, name: str, shape: tuple[int, ...]) -> Site:
         part, traits = part_of(name), self._traits
@@ -166,11 +122,6 @@ class _Chooser:
         )
 
 
-def _chosen(kind: TensorType, why: str, wish: TypeOverride | Part | None = None) -> Choice:
-    """Note a wanted type; whether it fits and needs a matrix is not looked at yet."""
-    return Choice(kind, why, needs_imatrix=False, wish=wish)
-
-
 def _layer(name: str, traits: ModelTraits) -> int:
     layer = layer_of(name)
     if not 0 <= layer < traits.n_layers:
@@ -179,8 +130,6 @@ def _layer(name: str, traits: ModelTraits) -> int:
 
 
 def _needs_imatrix(name: str, kind: TensorType, file_type: FileType) -> bool:
-    if kind.name in _DIE_WITHOUT_IMATRIX:
-        return True
-    if part_of(name) in (Part.TOKEN_EMBD, Part.OUTPUT):
-        return False
-    return kind.name in _NEED_IMATRIX or (kind.name == "Q2_K" and file_type.name == "Q2_K_S")
+    if part_of(name) in (Part.TOKEN_EMBD, Part.OUTPUT) or kind.name != "Q2_K":
+        return needs_importance(name, kind)
+    return file_type.name == "Q2_K_S"

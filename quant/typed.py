@@ -1,19 +1,21 @@
 """Tensors of one file get their types: what `convert` and `quantize` do alike."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from qwen3vl_edge.ggml_types import TensorType
+from qwen3vl_edge.quant.assignment import Assignment
 from qwen3vl_edge.quant.file_types import FileType
 from qwen3vl_edge.quant.gguf_source import FLOATS
 from qwen3vl_edge.quant.importance import Importance, importance_of, refuse_missing_importance
 from qwen3vl_edge.quant.mixes import ModelTraits
 from qwen3vl_edge.quant.projector import added_columns, padded_shape
-from qwen3vl_edge.quant.recipes import Choice, Wishes, choose_types
+from qwen3vl_edge.quant.recipes import SourceTensor, choose_types
+from qwen3vl_edge.quant.wishes import Choice, Wishes
 from qwen3vl_edge.writing.planned import PlannedTensor
 from qwen3vl_edge.writing.source import Cut, Source
 
-__all__ = ["Material", "Typed", "copied", "padded", "typed"]
+__all__ = ["Material", "Typed", "assigned", "copied", "padded", "typed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,34 @@ def typed(  # noqa: PLR0913
         UsageError: a type does not fit, or needs an importance that is not there.
         GGUFError: a tensor is in no layer of the model.
     """
-    applying = {item.name: importance[item.name] for item in materials if item.name in importance}
-    tensors = [(item.name, item.shape, item.before) for item in materials]
+    has_imatrix = any(item.name in importance for item in materials)
     choices = choose_types(
-        tensors, wanted, traits, wishes, has_imatrix=bool(applying), in_file_order=in_file_order
+        _listed(materials), wanted, traits, wishes, has_imatrix=has_imatrix, in_file_order=in_file_order
     )
+    return _made(materials, choices, wanted.name, importance)
+
+
+def assigned(
+    materials: Sequence[Material], assignment: Assignment, wishes: Wishes, importance: Importance
+) -> Typed:
+    """Give the tensors of one file the types of a table; see `Assignment.choose`.
+
+    Raises:
+        UsageError: the table is of another model, a type does not fit, or needs an importance that is not
+            there.
+    """
+    choices = assignment.choose(_listed(materials), wishes)
+    return _made(materials, choices, assignment.why, importance)
+
+
+def _listed(materials: Sequence[Material]) -> list[SourceTensor]:
+    return [(item.name, item.shape, item.before) for item in materials]
+
+
+def _made(
+    materials: Sequence[Material], choices: Mapping[str, Choice], wanted: str, importance: Importance
+) -> Typed:
+    applying = {item.name: importance[item.name] for item in materials if item.name in importance}
     refuse_missing_importance(wanted, choices, applying)
     planned = [_planned(item, choices[item.name], applying) for item in materials]
     is_used = any(tensor.importance is not None and tensor.kind.block > 1 for tensor in planned)

@@ -1,53 +1,65 @@
-"""How a clip that is too long for the context can be shown all the same."""
+"""How clips that are too long for the context can be shown all the same."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
+from functools import cached_property
 
-from qwen3vl_edge.clips import ClipOptions, ClipPlan, Footage, plan_clip
-from qwen3vl_edge.errors import ContextFullError
+from qwen3vl_edge.clips import LEAST_FPS, ClipOptions, ClipPlan, Footage, plan_clip
+from qwen3vl_edge.errors import ContextFullError, UsageError
 from qwen3vl_edge.limits import VideoLimits
 
-__all__ = ["n_prompt_tokens", "option_text", "plan_that_fits", "plans_that_fit"]
+__all__ = ["LEAST_FRAME_TOKENS", "common_plans", "n_prompt_tokens", "option_text", "plan_that_fits"]
 
-_STAMP_TOKENS = 12
-"""``<1234.5 seconds>``, digit by digit, and the two marks around a moment; short stamps take less."""
-_LEAST_FRAME_TOKENS = 64
+LEAST_FRAME_TOKENS = 64
 """Below that little is to be made out; then rather fewer frames."""
 _LEAST_RANGE_S = 2.0
+_STEP = 16  # one in so many less with each try
+_AROUND_A_STAMP = 5  # "<", " seconds", ">" and the two marks around a moment
 
 
 def n_prompt_tokens(plan: ClipPlan, limits: VideoLimits) -> int:
-    """Count what a clip takes of the context: its moments and, at most, their stamps."""
-    return plan.n_tokens(limits.factor) + _STAMP_TOKENS * len(plan.stamps_s)
+    """Count what a clip takes of the context: its moments and their stamps.
+
+    Qwen's tokenizer has a token for each digit and one for the point (``tokenizer.json``:
+    ``pre_tokenizer`` splits at every digit).
+    """
+    stamps = sum(len(f"{stamp:.1f}") + _AROUND_A_STAMP for stamp in plan.stamps_s)
+    return plan.n_tokens(limits.factor) + stamps
 
 
 def plan_that_fits(footage: Footage, limits: VideoLimits, options: ClipOptions, n_tokens: int) -> ClipOptions:
-    """Give the first of `plans_that_fit`.
+    """Give the first of `common_plans` for one clip.
 
     Raises:
         ContextFullError: Not even one frame of the smallest size fits.
     """
-    return plans_that_fit(footage, limits, options, n_tokens)[0]
+    return common_plans((footage,), limits, options, n_tokens)[0]
 
 
-def plans_that_fit(
-    footage: Footage, limits: VideoLimits, options: ClipOptions, n_tokens: int
+def common_plans(
+    clips: Sequence[Footage], limits: VideoLimits, options: ClipOptions, n_tokens: int
 ) -> tuple[ClipOptions, ...]:
-    """Give options like `options` with which the clip takes at most `n_tokens`, the best first.
+    """Give options like `options` with which all `clips` together take at most `n_tokens`, the best first.
 
-    One has smaller frames, one fewer of them, one only the beginning; each as much as fits.
+    Each has one thing changed, as much as it must: smaller frames, less for each clip, fewer frames, fewer a
+    second, or, of a single clip, only its beginning.
 
     Raises:
-        ContextFullError: Not even one frame of the smallest size fits.
+        ContextFullError: Not even one frame of each fits.
+        UsageError: `options` leave nothing to show of one of them.
     """
-    fitting = _Fitting(footage, limits, options, n_tokens)
+    fitting = _Fitting(clips, limits, options, n_tokens)
     if fitting.fits(options):
         return (options,)
-    found = tuple(chain(fitting.smaller(), fitting.fewer(), fitting.shorter()))
+    of_one = (fitting.smaller, fitting.fewer, fitting.shorter)
+    of_several = (fitting.smaller, fitting.bounded, fitting.fewer, fitting.slower)
+    found = tuple(option for way in (of_one if len(clips) == 1 else of_several) for option in way())
+    found = found or tuple(fitting.smaller(least=1))
     if not found:
+        what = "no frame of the clip fits" if len(clips) == 1 else "the clips do not fit with a frame of each"
         raise ContextFullError(
-            f"no frame of the clip fits in {n_tokens} tokens; ask for more with --ctx, or start anew"
+            f"{what} in the {max(n_tokens, 0)} tokens that are left for it; ask for more with --ctx, "
+            "or start anew"
         )
     return found
 
@@ -56,49 +68,101 @@ def option_text(before: ClipOptions, after: ClipOptions) -> str:
     """Name the option of the command line that makes `after` of `before`."""
     if after.max_frame_tokens != before.max_frame_tokens:
         return f"--frame-max-tokens {after.max_frame_tokens}"
+    if after.max_tokens != before.max_tokens:
+        return f"--video-max-tokens {after.max_tokens}"
     if after.n_frames != before.n_frames:
         instead = " in place of --fps" if before.fps is not None else ""
         return f"--frames {after.n_frames}{instead}"
+    if after.fps != before.fps:
+        return f"--fps {after.fps:g}"
     return f"--end {after.end_s:g}"
 
 
 class _Fitting:
-    """The search for options that make a clip small enough."""
+    """The search for options that make clips small enough."""
 
-    def __init__(self, footage: Footage, limits: VideoLimits, options: ClipOptions, n_tokens: int) -> None:
-        self._footage, self._limits, self._options, self._n_tokens = footage, limits, options, n_tokens
-        self._plan = plan_clip(footage, limits, options)
+    def __init__(
+        self, clips: Sequence[Footage], limits: VideoLimits, options: ClipOptions, n_tokens: int
+    ) -> None:
+        self._clips, self._limits, self._options, self._n_tokens = clips, limits, options, n_tokens
 
     def fits(self, options: ClipOptions) -> bool:
-        plan = plan_clip(self._footage, self._limits, options)
-        return n_prompt_tokens(plan, self._limits) <= self._n_tokens
+        try:
+            plans = [plan_clip(footage, self._limits, options) for footage in self._clips]
+        except UsageError:  # the options leave nothing to show of one of them
+            return False
+        return sum(n_prompt_tokens(plan, self._limits) for plan in plans) <= self._n_tokens
 
-    def smaller(self) -> Iterator[ClipOptions]:
+    @cached_property
+    def _plans(self) -> list[ClipPlan]:
+        return [plan_clip(footage, self._limits, self._options) for footage in self._clips]
+
+    def smaller(self, least: int = LEAST_FRAME_TOKENS) -> Iterator[ClipOptions]:
         """The same frames, each at the most tokens that leave room for all."""
-        cap = self._n_tokens // len(self._plan.stamps_s) - _STAMP_TOKENS
-        while cap >= _LEAST_FRAME_TOKENS:
-            option = replace(self._options, max_frame_tokens=cap)
-            if self.fits(option):  # an odd number of frames may take more than the cap says
-                yield option
-                return
-            cap -= max(1, cap // 32)
+        most = max(map(self._of_a_frame, self._plans))
+        return self._largest(range(least, most), lambda cap: replace(self._options, max_frame_tokens=cap))
+
+    def bounded(self) -> Iterator[ClipOptions]:
+        """The same frames, those of long clips smaller; not where little would be made out of them."""
+        most = max(plan.n_tokens(self._limits.factor) for plan in self._plans)
+        caps = range(LEAST_FRAME_TOKENS, most)
+        found = self._largest(caps, lambda cap: replace(self._options, max_tokens=cap))
+        return filter(self._can_be_made_out, found)
 
     def fewer(self) -> Iterator[ClipOptions]:
-        """As many frames as fit, spread over the same time."""
-        for count in range(len(self._plan.indices) - 1, 0, -1):
-            option = replace(self._options, fps=None, n_frames=count)
-            if self.fits(option):
-                yield option
-                return
+        """As many frames of each as fit, spread over the same time."""
+        if self._options.fps is not None and any(footage.is_untimed for footage in self._clips):
+            return iter(())  # --fps says when their pictures were taken, and cannot be left out
+        counts = range(1, max(len(set(plan.indices)) for plan in self._plans))
+        return self._largest(counts, lambda count: replace(self._options, fps=None, n_frames=count))
+
+    def slower(self) -> Iterator[ClipOptions]:
+        """As many frames of a second as fit: of long clips more than of short ones."""
+        if self._options.n_frames is not None or any(footage.is_untimed for footage in self._clips):
+            return iter(())
+        longest = max(self._plans, key=lambda plan: len(plan.indices))
+        seconds = (longest.indices[-1] - longest.indices[0] + 1) / longest.fps
+        counts = range(1, len(longest.indices))
+        return self._largest(counts, lambda n: replace(self._options, fps=_rate(n / seconds)))
 
     def shorter(self) -> Iterator[ClipOptions]:
         """As many as fit from the beginning on, as close as before; not where their number was asked for."""
-        if self._options.n_frames is not None:
-            return
-        first = self._footage.start_s + self._plan.indices[0] / self._plan.fps
-        for count in range(len(self._plan.stamps_s) - 1, 0, -1):
-            end_s = int(self._plan.stamps_s[count] * 10) / 10
-            option = replace(self._options, end_s=end_s)
-            if end_s - first >= _LEAST_RANGE_S and self.fits(option):
-                yield option
+        (footage,), (plan,) = self._clips, self._plans
+        first = footage.start_s + plan.indices[0] / plan.fps
+        ends = [int(stamp * 10) / 10 for stamp in plan.stamps_s]
+        long_enough = [number for number, end in enumerate(ends) if end - first >= _LEAST_RANGE_S]
+        if self._options.n_frames is not None or not long_enough:
+            return iter(())
+        numbers = range(long_enough[0], len(ends))
+        return self._largest(numbers, lambda number: replace(self._options, end_s=ends[number]))
+
+    def _largest(self, numbers: range, make: Callable[[int], ClipOptions]) -> Iterator[ClipOptions]:
+        """Give what is made of the largest of `numbers` that fits, if one does.
+
+        They are tried in steps, and then between the last two: what clips take does not always fall with
+        the number, for sizes come in steps.
+        """
+        above = numbers.stop
+        while above > numbers.start:
+            number = max(numbers.start, above - max(1, above // _STEP))
+            if self.fits(make(number)):
+                between = (make(higher) for higher in range(above - 1, number, -1))
+                yield next(filter(self.fits, between), make(number))
                 return
+            above = number
+
+    def _can_be_made_out(self, options: ClipOptions) -> bool:
+        """Whether no frame is much smaller than it is now, or else large enough."""
+        plans = [plan_clip(footage, self._limits, options) for footage in self._clips]
+        return all(
+            self._of_a_frame(now) >= min(self._of_a_frame(before), LEAST_FRAME_TOKENS * 3 // 4)
+            for now, before in zip(plans, self._plans, strict=True)
+        )
+
+    def _of_a_frame(self, plan: ClipPlan) -> int:
+        return plan.n_tokens(self._limits.factor) // len(plan.stamps_s)
+
+
+def _rate(fps: float) -> float:
+    """Give a rate that can be typed, within what `ClipOptions` takes."""
+    return max(float(f"{fps:.3g}"), LEAST_FPS)

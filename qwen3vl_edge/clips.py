@@ -17,6 +17,7 @@ from qwen3vl_edge.limits import VideoLimits, clip_size
 __all__ = [
     "CLIP_SUFFIXES",
     "DEFAULT_OPTIONS",
+    "LEAST_FPS",
     "Clip",
     "ClipOptions",
     "ClipPlan",
@@ -38,7 +39,8 @@ class Footage:
     """What a clip's file holds: frame ``index`` is what is seen at ``start_s + index / fps`` seconds.
 
     Where frames do not come evenly, ``fps`` is a grid on which they lie, and one of them can have
-    several indices.
+    several indices. ``is_untimed`` says that ``fps`` is not of the file, but what `ClipOptions.fps` or the
+    model's default says: pictures without times.
     """
 
     n_frames: int
@@ -46,6 +48,7 @@ class Footage:
     width: int
     height: int
     start_s: float = 0.0
+    is_untimed: bool = False
 
     @property
     def duration_s(self) -> float:
@@ -53,7 +56,7 @@ class Footage:
         return self.n_frames / self.fps
 
 
-_LEAST_FPS, _MOST_FPS = 1e-4, 1e4  # one frame in three hours; a camera of the laboratory
+LEAST_FPS, _MOST_FPS = 1e-4, 1e4  # one frame in three hours; a camera of the laboratory
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,9 @@ class ClipOptions:
     def __post_init__(self) -> None:
         if self.fps is not None and self.n_frames is not None:
             raise UsageError("--fps and --frames cannot both say how many frames are shown; give one of them")
-        if self.fps is not None and not _LEAST_FPS <= self.fps <= _MOST_FPS:
+        if self.fps is not None and not LEAST_FPS <= self.fps <= _MOST_FPS:
             raise UsageError(
-                f"{self.fps:g} frames a second cannot be shown; ask for {_LEAST_FPS:g} to {_MOST_FPS:g}"
+                f"{self.fps:g} frames a second cannot be shown; ask for {LEAST_FPS:g} to {_MOST_FPS:g}"
             )
         for name in ("n_frames", "max_tokens", "max_frame_tokens"):
             count: int | None = getattr(self, name)
@@ -132,7 +135,8 @@ class ClipPlan:
 class Clip:
     """A clip, sampled: one moment a stamp, decoded and fitted when asked for. Compared by identity.
 
-    ``notes`` say what of the file could not be used, ``options`` how it was sampled.
+    ``notes`` say what of the file could not be used, ``options`` how it was sampled. ``resample`` gives it
+    sampled by other options; None where the frames at hand are all that there is.
     """
 
     plan: ClipPlan
@@ -141,6 +145,7 @@ class Clip:
     footage: Footage
     options: ClipOptions = DEFAULT_OPTIONS
     find_notes: Callable[[], tuple[str, ...]] = field(default=tuple, repr=False)
+    resample: "Callable[[ClipOptions], Clip] | None" = field(default=None, repr=False)
 
     @property
     def notes(self) -> tuple[str, ...]:

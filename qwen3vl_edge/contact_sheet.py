@@ -1,7 +1,9 @@
 """What the model is shown of clips, drawn on one sheet."""
 
 import math
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -46,15 +48,19 @@ def contact_sheet(clips: Sequence[Clip], factor: int) -> Image.Image:
 
 
 def save_contact_sheet(path: Path, clips: Sequence[Clip], factor: int) -> None:
-    """Draw `clips` into the picture file `path`; its suffix says the kind.
+    """Draw `clips` into the picture file `path`, whole or not at all; its suffix says the kind.
 
     Raises:
         MediaError: It cannot be written, or `contact_sheet` fails.
     """
     sheet = contact_sheet(clips, factor)
+    draft = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
-        sheet.save(path)
+        sheet.save(draft)
+        draft.replace(path)
     except (OSError, ValueError) as error:
+        with suppress(OSError):
+            draft.unlink()
         raise MediaError(f"{path}: the contact sheet cannot be written ({error}); try a .png") from error
 
 

@@ -9,6 +9,7 @@
     ├── MediaError            a picture or clip cannot be used
     ├── PromptError           the chat template or the messages cannot be rendered
     ├── SessionError          a saved conversation cannot be written, read or taken up
+    ├── JournalError          the journal of a captioning run, or what it writes to, cannot be used
     └── EngineError           the native library refused or died
         └── ContextFullError  the prompt does not fit the context
 
@@ -24,6 +25,7 @@ __all__ = [
     "EdgeError",
     "EngineError",
     "GGUFError",
+    "JournalError",
     "MediaError",
     "PromptError",
     "SessionError",
@@ -58,6 +60,10 @@ class PromptError(EdgeError):
 
 class SessionError(EdgeError):
     """A saved conversation cannot be written or read, or what it refers to has changed."""
+
+
+class JournalError(EdgeError):
+    """The journal of a captioning run, or a file that captions go to, cannot be used or written."""
 
 
 class EngineError(EdgeError):

@@ -1,8 +1,7 @@
 """Pictures from disk to the exact pixels that the reference implementation gives the model."""
 
 import hashlib
-import struct
-import zlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +10,11 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from qwen3vl_edge.errors import MediaError
-from qwen3vl_edge.limits import ImageLimits, smart_resize
+from qwen3vl_edge.limits import ImageLimits, MediaLimits, smart_resize
+from qwen3vl_edge.picture_files import PICTURE_FAULTS, faults_named, open_picture, permit_pixels
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -27,6 +27,7 @@ __all__ = [
     "flatten",
     "load_picture",
     "load_picture_as",
+    "load_picture_bytes",
     "refit",
     "resize",
 ]
@@ -40,22 +41,8 @@ IMAGE_SUFFIXES = frozenset(
 """What a folder is searched for; a file named outright may have any suffix."""
 
 
-PICTURE_FAULTS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-"""What Pillow's decoders raise at damaged files."""
-
 _DIGEST_BYTES = 16
+_WHITES = (1.0, 255.0, 65535.0)
 
 Frames = tuple[Pixels] | tuple[Pixels, Pixels]
 
@@ -130,42 +117,62 @@ def refit(picture: Picture, height: int, width: int) -> Picture:
     return Picture(resize(Image.fromarray(picture.pixels), width, height), picture.source)
 
 
+def load_picture_bytes(
+    data: bytes, path: Path, limits: ImageLimits, media: MediaLimits
+) -> tuple[Picture, tuple[int, int]]:
+    """Turn upright, flatten and fit the picture whose file `path` holds `data`.
+
+    Returns:
+        The picture as the model sees it, and the (width, height) that it has upright, in pixels.
+
+    Raises:
+        MediaError: As for `load_picture`; or it claims more pixels than `media` allows.
+    """
+    if not data:
+        raise MediaError(f"{path} is empty (0 bytes)")
+    permit_pixels(media.max_pixels)
+    with faults_named(path), open_picture(io.BytesIO(data), data[:64]) as image:
+        if image.width * image.height > media.max_pixels:
+            raise MediaError(
+                f"{image.width} × {image.height} px are more than the {media.max_pixels} allowed; scale it "
+                "down, or allow more with --max-pixels"
+            )
+        upright = flatten(image)
+        return Picture(fit(upright, limits), str(path)), upright.size
+
+
 def _load(path: Path, fitted: Callable[[Image.Image], Pixels]) -> Picture:
-    try:
-        with Image.open(path) as image:
-            pixels = fitted(flatten(image))
-    except FileNotFoundError:
-        raise MediaError(f"no such picture: {path}") from None
-    except IsADirectoryError:
-        raise MediaError(f"{path} is a folder; name a picture in it") from None
-    except UnidentifiedImageError:
-        raise MediaError(f"not a picture, or of an unknown kind: {path}") from None
-    except PermissionError:
-        raise MediaError(f"{path} cannot be read: permission denied") from None
-    except MediaError as error:
-        raise MediaError(f"{path}: {error}") from None
-    except Image.DecompressionBombError:
-        raise MediaError(f"{path} claims more pixels than is safe to decode; scale it down first") from None
-    except PICTURE_FAULTS as error:
-        raise MediaError(f"damaged picture {path}: {error}") from error
-    return Picture(pixels, str(path))
+    with faults_named(path), path.open("rb") as file:
+        head = file.read(64)
+        file.seek(0)
+        with open_picture(file, head) as image:
+            return Picture(fitted(flatten(image)), str(path))
 
 
 def flatten(image: Image.Image) -> Image.Image:
     """Give `image` upright and in RGB: EXIF orientation applied, transparency laid on white.
 
-    White is what qwen-vl-utils 0.0.14 (``to_rgb``) puts behind transparency. Greys of 16 bits are
-    scaled to 8, where Pillow's own conversion would clip them to white.
+    White is what qwen-vl-utils 0.0.14 (``to_rgb``) puts behind transparency. Greys of 16 bits and of
+    floating point are scaled to 8 bits, where Pillow's own conversion would clip them.
     """
     upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I;16") or upright.mode == "I":
-        grey = np.asarray(upright, dtype=np.float64) / 257.0  # 65535 -> 255
-        upright = Image.fromarray(np.clip(np.round(grey), 0, 255).astype(np.uint8))
+    if upright.mode.startswith("I;16") or upright.mode in {"I", "F"}:
+        upright = _grey(upright)
     if upright.has_transparency_data:
         layered = upright.convert("RGBA")
         white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
         upright = Image.alpha_composite(white, layered)
     return upright.convert("RGB")
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Scale greys of 16 or 32 bits to 8: white is 65535, of floating point the least that holds them all."""
+    values = np.asarray(image, dtype=np.float64)
+    white = _WHITES[-1]
+    if image.mode == "F":
+        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+        white = next((white for white in _WHITES if values.max(initial=0) <= white), float(values.max()))
+    return Image.fromarray(np.clip(np.round(values * (255.0 / white)), 0, 255).astype(np.uint8))
 
 
 def fit(image: Image.Image, limits: ImageLimits) -> Pixels:

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 
 from qwen3vl_edge.errors import MediaError
 
-__all__ = ["MAX_ASPECT_RATIO", "ImageLimits", "VideoLimits", "clip_size", "smart_resize"]
+__all__ = [
+    "MAX_ASPECT_RATIO",
+    "ImageLimits",
+    "MediaLimits",
+    "VideoLimits",
+    "clip_size",
+    "smart_resize",
+]
 
 MAX_ASPECT_RATIO = 200
 """Longest over shortest side that the reference accepts (transformers 5.23 ``smart_resize``)."""
@@ -39,6 +46,19 @@ class VideoLimits:
     max_frames: int = 768
     max_frame_tokens: int = 768
     factor: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLimits:
+    """How large a file may be before it is refused unread: against decompression bombs.
+
+    ``max_pixels`` bounds the width × height that a picture claims, ``max_bytes`` a picture's file; clips
+    are decoded frame by frame and bounded by neither. The default of pixels is where Pillow 13.0
+    (``Image.MAX_IMAGE_PIXELS`` × 2) stops, too: half a gigabyte as RGB.
+    """
+
+    max_pixels: int = 178_956_970
+    max_bytes: int = 1 << 30
 
 
 def smart_resize(height: int, width: int, limits: ImageLimits) -> tuple[int, int]:

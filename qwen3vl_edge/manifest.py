@@ -19,6 +19,7 @@ from qwen3vl_edge.manifest_notes import (
     MAX_PARTS,
     BundleFile,
     ImatrixNote,
+    OrderNote,
     OverrideNote,
     RecipeNote,
     Role,
@@ -34,6 +35,7 @@ __all__ = [
     "BundleFile",
     "ImatrixNote",
     "Manifest",
+    "OrderNote",
     "OverrideNote",
     "RecipeNote",
     "Role",
@@ -96,6 +98,15 @@ class Manifest:
             GGUFError: every fault of the file in one line.
         """
         return _read(folder / MANIFEST_NAME, is_pair=True)
+
+    @classmethod
+    def read_file(cls, path: Path) -> "Manifest":
+        """Read the manifest `path`, of a bundle or of half of one.
+
+        Raises:
+            GGUFError: every fault of the file in one line.
+        """
+        return _read(path, is_pair=False)
 
     @classmethod
     def read_beside(cls, path: Path) -> "Manifest | None":

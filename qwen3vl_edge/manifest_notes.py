@@ -15,6 +15,7 @@ __all__ = [
     "MAX_PARTS",
     "BundleFile",
     "ImatrixNote",
+    "OrderNote",
     "OverrideNote",
     "RecipeNote",
     "Role",
@@ -101,11 +102,39 @@ class ImatrixNote:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderNote:
+    """A size that was ordered: the bits a weight, or the bytes of all files, and the types to choose of.
+
+    `recipe` is the name of the file whose choices were taken instead. `damage` is what the choices are
+    expected to cost, `gap` the share of it that other choices might have saved; see docs/quantization.md.
+    """
+
+    bits_per_weight: float | None = None
+    size_bytes: int | None = None
+    types: tuple[str, ...] = ()
+    recipe: str | None = None
+    damage: float | None = None
+    gap: float | None = None
+
+    @classmethod
+    def read(cls, fields: Fields) -> "OrderNote":
+        """Read it."""
+        return cls(
+            bits_per_weight=fields.number("bits_per_weight") if fields.has("bits_per_weight") else None,
+            size_bytes=fields.integer("size_bytes") if fields.has("size_bytes") else None,
+            types=_texts(fields, "types"),
+            recipe=_optional(fields, "recipe"),
+            damage=fields.number("damage") if fields.has("damage") else None,
+            gap=fields.number("gap") if fields.has("gap") else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class RecipeNote:
     """What was asked for.
 
     `types` are of the language model; without one, of the projector. `projector_type` is None where that was
-    copied, was not there, or is alone.
+    copied, was not there, is alone, or was ordered together with the language model.
     """
 
     types: tuple[str, ...]
@@ -116,6 +145,7 @@ class RecipeNote:
     embedding_type: str | None = None
     imatrix: ImatrixNote | None = None
     allow_requantize: bool = False
+    order: OrderNote | None = None
 
     @classmethod
     def read(cls, fields: Fields) -> "RecipeNote":
@@ -130,6 +160,7 @@ class RecipeNote:
             embedding_type=_optional(fields, "embedding_type"),
             imatrix=_imatrix(fields.section("imatrix")) if fields.has("imatrix") else None,
             allow_requantize=fields.flag("allow_requantize"),
+            order=OrderNote.read(fields.section("order")) if fields.has("order") else None,
         )
 
 

@@ -13,6 +13,8 @@ from PIL import Image
 from qwen3vl_edge.errors import EdgeError
 from qwen3vl_edge.limits import VideoLimits
 from qwen3vl_edge.video import load_clip
+from qwen3vl_edge.video.facts import clip_facts
+from qwen3vl_edge.video.whole import decode_all
 
 __all__ = ["CODECS", "write_animation", "write_damaged", "write_film"]
 
@@ -79,6 +81,8 @@ def _tried(paths: list[Path]) -> Iterator[dict[str, object]]:
         try:
             clip = load_clip(path, _LIMITS)
             n_pairs = sum(len(moment.frames) == 2 for moment in clip.moments)
+            clip_facts(path)
+            decode_all(path)
         except EdgeError as failure:
             error = str(failure)
         except Exception as failure:  # any other is what the test looks for

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from qwen3vl_edge.prompt import TextPart, VisionPart
+from qwen3vl_edge.runtime.cells import Pool
 from tests.cli.test_commands import Call, RecordingEngine, call, engine  # noqa: F401 -- fixtures
 from tests.damaged_clips import write_animation
 from tests.mp4_boxes import with_rotation
@@ -71,8 +73,9 @@ def test_options_change_what_a_clip_may_take(
 
 def test_a_dry_run_in_words_names_what_would_fit(call: Call, engine: RecordingEngine, film: Path) -> None:  # noqa: F811
     engine.n_ctx = 150
-    code, out, _ = call("ask", "demo", "What?", "-v", film, "--dry-run")
-    assert code == 0
+    code, out, err = call("ask", "demo", "What?", "-v", film, "--dry-run")
+    assert code == 1  # so that a script can tell
+    assert err.startswith("qwen3vl-edge: the question does not fit; ")
     assert "clip.mp4: 20 of 81 frames (10.1 s at 8 fps) at 0.2, 1.3, …, 9.8 s, 96×64 px, 60 tokens" in out
     assert "  fits with --frames " in out
 
@@ -90,6 +93,114 @@ def test_a_clip_that_does_not_fit_is_refused_with_the_option_that_helps(
     n_frames = err.split("--frames ")[1].split()[0]
     code, *_ = call("ask", "demo", "What?", "-v", film, "--max-tokens", "10", "--frames", n_frames)
     assert code == 0
+
+
+def test_several_clips_are_told_one_option_for_all(
+    call: Call,  # noqa: F811
+    engine: RecordingEngine,  # noqa: F811
+    film: Path,
+    tmp_path: Path,
+) -> None:
+    """One of them is so short that it could give up nothing; a picture stands beside."""
+    short, picture = write_clip(tmp_path / "short.mp4", 2), tmp_path / "red.png"
+    Image.new("RGB", (64, 64), "red").save(picture)
+    engine.n_ctx = 250
+    asked = ["ask", "demo", "What?", "-i", picture, "-v", film, "-v", short, "--max-tokens", "10"]
+    code, out, err = call(*asked)
+    assert (code, out, engine.prompts) == (1, "", [])
+    assert "it fits if you show the clips with --frames " in err
+    ways = re.findall(r"--(?:frames|fps) [\d.]+", err)
+    assert len(ways) == 2
+    _, out, _ = call(*asked, "--dry-run", "--json")
+    assert [clip["fits_with"] for clip in json.loads(out)["clips"]] == [ways, ways]
+    for way in ways:
+        engine.pool = Pool()  # each call is a program of its own
+        code, *_ = call(*asked, *way.split())
+        assert code == 0
+
+
+@pytest.mark.parametrize("fps", [[], ["--fps", "4"]])
+def test_clips_are_shrunk_where_that_is_wanted(
+    call: Call,  # noqa: F811
+    engine: RecordingEngine,  # noqa: F811
+    tmp_path: Path,
+    fps: list[str],
+) -> None:
+    film = write_clip(tmp_path / "clip.mp4", 81, size=(640, 480))
+    engine.n_ctx = 400
+    asked = ["ask", "demo", "What?", "-v", film, *fps, "--when-full", "shrink", "--max-tokens", "20"]
+    code, out, err = call(*asked, "--dry-run", "--json")
+    assert code == 0
+    (plan,) = json.loads(out)["clips"]
+    assert plan["width"] * plan["height"] <= 64 * 1024
+    assert 1 < len(set(plan["frames"])) < 20
+    assert err == (
+        f"qwen3vl-edge: the context is full: clip.mp4 is shown in {len(set(plan['frames']))} frames of "
+        f"{plan['width']}×{plan['height']} px, {plan['tokens']} tokens, instead of "
+        f"{40 if fps else 20} frames of 640×480 px, {20 * 300 if fps else 10 * 300} tokens\n"
+    )
+    assert call(*asked) == (0, "A réd\ncircle.\n", err)
+    shown = [part for part in engine.prompts[0] if isinstance(part, VisionPart)]
+    assert [(part.width, part.height) for part in shown] == [(plan["width"], plan["height"])] * len(shown)
+
+
+def test_a_shrunk_clip_is_the_same_when_its_session_goes_on(
+    call: Call,  # noqa: F811
+    engine: RecordingEngine,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    film = write_clip(tmp_path / "clip.mp4", 81, size=(640, 480))
+    engine.n_ctx = 500
+    kept = ["--session", tmp_path / "talk.q3vl", "--max-tokens", "20"]
+    code, _, err = call("ask", "demo", "What?", "-v", film, "--when-full", "shrink", *kept)
+    assert (code, "is shown in" in err) == (0, True)
+    engine.n_ctx = 2000
+    code, _, err = call("ask", "demo", "And?", *kept)
+    assert (code, err) == (0, "")
+    first, second = (
+        [part.digest for part in prompt if isinstance(part, VisionPart)] for prompt in engine.prompts
+    )
+    assert first == second
+
+
+def test_dropping_turns_does_not_help_a_clip_that_is_too_long(
+    call: Call,  # noqa: F811
+    engine: RecordingEngine,  # noqa: F811
+    film: Path,
+    tmp_path: Path,
+) -> None:
+    engine.n_ctx = 150
+    kept = ["--session", tmp_path / "talk.q3vl", "--max-tokens", "10", "--when-full", "drop"]
+    call("ask", "demo", "One?", *kept)
+    code, out, err = call("ask", "demo", "What?", "-v", film, *kept)
+    assert (code, out, len(engine.prompts)) == (1, "", 1)
+    frames = re.findall(r"it fits if you show clip.mp4 with (--frames) (\d+)", err)
+    code, out, err = call("ask", "demo", "What?", "-v", film, *kept, *frames[0])
+    assert (code, "no longer sees the oldest turn" in err) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["--video-max-tokens", "9"],
+            "its frames take 20 tokens and not 9 at most: 10 pairs cannot be smaller; --frames",
+        ),
+        (["--frame-max-tokens", "1"], "a pair of its frames takes 2 tokens and not 1 at most"),
+    ],
+)
+def test_caps_that_cannot_be_kept_are_said(
+    call: Call,  # noqa: F811
+    engine: RecordingEngine,  # noqa: F811
+    film: Path,
+    options: list[str],
+    said: str,
+) -> None:
+    code, out, err = call("ask", "demo", "What?", "-v", film, "--dry-run", "--json", *options)
+    assert code == 0
+    (note,) = json.loads(out)["clips"][0]["notes"]
+    assert said in note
+    assert err == f"qwen3vl-edge: {note}\n"
 
 
 def test_the_chat_shows_clips_as_it_is_told(
@@ -133,6 +244,20 @@ def test_a_folder_of_pictures_is_a_clip(call: Call, engine: RecordingEngine, tmp
     code, out, _ = call("ask", "demo", "What?", "-v", tmp_path / "film", "--fps", 4, "--dry-run", "--json")
     assert code == 0
     assert json.loads(out)["clips"][0]["stamps_s"] == [0.125, 0.625, 1.125]
+
+
+def test_frames_with_times_in_their_names_are_counted_from_the_first(
+    call: Call,  # noqa: F811
+    engine: RecordingEngine,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    for number in range(6):
+        Image.new("RGB", (64, 64), (40 * number, 0, 0)).save(tmp_path / f"{60 + 2 * number}s.png")
+    _, out, _ = call("ask", "demo", "What?", "-v", tmp_path, "--dry-run", "--json")
+    (plan,) = json.loads(out)["clips"]
+    seen = [plan["start_s"] + frame / plan["fps"] for frame in plan["frames"]]
+    assert plan["stamps_s"] == [(seen[n] + seen[n + 1]) / 2 for n in range(0, len(seen), 2)]
+    assert seen[0] == 60.0
 
 
 @pytest.mark.parametrize(
@@ -193,3 +318,45 @@ def test_inspect_shows_an_animation(call: Call, tmp_path: Path) -> None:  # noqa
     _, out, _ = call("inspect", write_animation(tmp_path / "a.gif", [100] * 5))
     assert out.startswith("animation ")
     assert "5 frames at 10 fps: 0.50 s, 96×64 px" in out
+
+
+def test_inspect_shows_a_folder_of_pictures(call: Call, tmp_path: Path) -> None:  # noqa: F811
+    for number in range(6):
+        Image.new("RGB", (64, 64), (40 * number, 0, 0)).save(tmp_path / f"{number}.png")
+    (tmp_path / "3.png").write_bytes(b"")
+    code, out, err = call("inspect", tmp_path)
+    assert (code, err) == (0, "")
+    assert out.startswith("frames ")
+    assert "6 frames at 2 fps: 3.00 s, 64×64 px" in out
+    code, out, err = call("inspect", tmp_path, "--verify")
+    assert code == 1
+    assert "5 frames, 1 cannot be" in out
+    assert "not whole: 1 of its frames cannot be decoded" in err
+
+
+@pytest.mark.parametrize("name", ["clip", "clip.bin", "clip.png"])
+def test_inspect_knows_a_clip_by_its_content(call: Call, film: Path, name: str) -> None:  # noqa: F811
+    code, out, err = call("inspect", film.rename(film.with_name(name)))
+    assert (code, err) == (0, "")
+    assert "81 frames at 8 fps, 96×64 px, codec FMP4" in out
+
+
+def test_inspect_decodes_a_whole_clip(call: Call, film: Path, tmp_path: Path) -> None:  # noqa: F811
+    code, out, err = call("inspect", film, "--verify", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["verification"] == {"n_decoded": 81, "n_damaged": 0, "missing": [], "ok": True}
+    animation = write_animation(tmp_path / "a.gif", [100] * 5)
+    _, out, _ = call("inspect", animation, "--verify")
+    assert re.search("^decoded +5 frames$", out, re.MULTILINE)
+    short = write_clip(tmp_path / "short.mkv", 600, 25.0, size=(320, 240))
+    short.write_bytes(short.read_bytes()[: short.stat().st_size // 2])
+    code, out, err = call("inspect", short, "--verify")
+    assert code == 1
+    assert "decoded" in out
+    assert "not whole: short.mkv: only " in err
+
+
+def test_inspect_refuses_options_of_models_for_a_clip(call: Call, film: Path) -> None:  # noqa: F811
+    code, out, err = call("inspect", film, "--verify", "--mmproj", film)
+    assert (code, out) == (2, "")
+    assert "--mmproj is for models" in err

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from qwen3vl_edge.clips import Clip, ClipOptions
 from qwen3vl_edge.contact_sheet import contact_sheet, save_contact_sheet
@@ -47,6 +48,25 @@ def test_a_kind_of_file_that_cannot_be_written_is_said(clip: Clip, tmp_path: Pat
     for name in ("sheet.xyz", "absent/sheet.png"):
         with pytest.raises(MediaError, match=r"cannot be written .* try a \.png"):
             save_contact_sheet(tmp_path / name, [clip], 32)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a clip.mp4", "sheet.png"]
+
+
+def test_a_sheet_that_cannot_be_written_leaves_the_old_one(
+    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sheet.png"
+    save_contact_sheet(path, [clip], 32)
+    before = path.read_bytes()
+
+    def fill_the_disk(_: Image.Image, to: Path) -> None:
+        to.write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fill_the_disk)
+    with pytest.raises(MediaError, match="No space left"):
+        save_contact_sheet(path, [clip], 32)
+    assert path.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a clip.mp4", "sheet.png"]
 
 
 def test_too_many_frames_for_a_sheet_are_said(tmp_path: Path) -> None:

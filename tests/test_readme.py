@@ -11,7 +11,15 @@ from qwen3vl_edge.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 _COMMAND = re.compile(r"(?:^(?:\$ )?(?:[^|`\n]*\| )?qwen3vl-edge|^run) (.+)$", re.MULTILINE)
-DOCUMENTS = ("README.md", "tools/demo.sh", "docs/runtime.md", "docs/chat.md")
+DOCUMENTS = (
+    "README.md",
+    "tools/demo.sh",
+    "docs/runtime.md",
+    "docs/chat.md",
+    "docs/captions.md",
+    "docs/compare.md",
+    "docs/imatrix.md",
+)
 TYPED = [(name, line) for name in DOCUMENTS for line in _COMMAND.findall((ROOT / name).read_text())]
 
 

@@ -4,7 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from qwen3vl_edge.errors import MediaError
 from qwen3vl_edge.limits import VideoLimits
@@ -47,6 +49,34 @@ def test_a_hole_in_the_middle_is_passed_over(tmp_path: Path, suffix: str) -> Non
     near = [abs(level - index % 40) <= 1 for level, index in zip(levels, clip.plan.indices, strict=True)]
     assert all(near[: len(near) // 3])
     assert sum(near[-len(near) // 3 :]) >= len(near) // 3 - 1
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, at damage
+@pytest.mark.parametrize("seed", range(8))
+def test_folders_of_damaged_pictures_are_shown_as_far_as_they_go(tmp_path: Path, seed: int) -> None:
+    """Real pictures of every kind, cut off, spoiled or swapped; some whole ones among them."""
+    random = np.random.default_rng(seed)
+    suffixes = [".png", ".jpg", ".webp", ".gif", ".bmp", ".tif"]
+    for number in range(40):
+        path = tmp_path / f"{number}{random.choice(suffixes)}"
+        Image.fromarray(random.integers(0, 256, (48, 64, 3), np.uint8)).save(path)
+        raw = bytearray(path.read_bytes())
+        if number % 4:
+            for place in random.integers(len(raw), size=20):
+                raw[place] ^= 1 << int(random.integers(8))
+            del raw[int(random.integers(len(raw))) :]
+        path.write_bytes(raw)
+    clip = load_clip(tmp_path, VideoLimits())
+    assert len(clip.pairs) == 20
+    (note,) = clip.notes
+    assert " more cannot be read; the picture beside is shown in its place" in note
+
+
+def test_a_clip_of_8k_is_shown(tmp_path: Path) -> None:
+    clip = load_clip(write_film(tmp_path / "wide.avi", 3, 2.0, (7680, 4320)), VideoLimits())
+    assert (clip.footage.width, clip.footage.height, clip.notes) == (7680, 4320, ())
+    assert clip.pairs[0][0].shape == (clip.plan.height, clip.plan.width, 3)
+    assert clip.plan.n_tokens(32) <= 2 * 768
 
 
 @pytest.mark.parametrize("claimed", [10**12, 2**31 - 1])

@@ -121,11 +121,56 @@ def test_the_same_pictures_elsewhere_are_the_same_to_the_encoder(tmp_path: Path)
     assert [moment.digest for moment in ours.moments] == [moment.digest for moment in theirs.moments]
 
 
-def test_a_damaged_picture_in_a_folder_is_named(tmp_path: Path) -> None:
+def spoil(path: Path, how: str) -> None:
+    """Damage a picture: before its first bytes end, behind them, or altogether."""
+    noise = Image.effect_noise((96, 64), 80).convert("RGB")
+    noise.save(path)
+    whole = path.read_bytes()
+    path.write_bytes({"body": whole[: len(whole) // 2], "head": whole[:20], "empty": b""}[how])
+
+
+@pytest.mark.parametrize("how", ["body", "head", "empty"])
+@pytest.mark.parametrize(
+    ("damaged", "shown"), [([2], [0, 1, 1, 3]), ([0], [1, 1, 2, 3]), ([0, 1, 3], [2, 2, 2, 2])]
+)
+def test_damaged_pictures_in_a_folder_are_used_around(
+    tmp_path: Path, how: str, damaged: list[int], shown: list[int]
+) -> None:
     paths = write_stills(tmp_path / "film", ["1.png", "2.png", "3.png", "4.png"])
-    paths[2].write_bytes(paths[2].read_bytes()[:60])
-    with pytest.raises(MediaError, match=r"3\.png"):
-        _ = load_clip(tmp_path / "film", LIMITS).pairs
+    for number in damaged:
+        spoil(paths[number], how)
+    clip = load_clip(tmp_path / "film", LIMITS)
+    assert levels(clip) == shown
+    (note,) = clip.notes
+    others = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+    assert note == (
+        f"film: {damaged[0] + 1}.png{others} cannot be read; the picture beside is shown in its place"
+    )
+    again = load_clip(tmp_path / "film", LIMITS)
+    assert [moment.digest for moment in again.moments] == [moment.digest for moment in clip.moments]
+
+
+@pytest.mark.parametrize("how", ["body", "head", "empty"])
+def test_what_is_shown_for_the_same_damage_elsewhere_is_told_apart(tmp_path: Path, how: str) -> None:
+    """Encoder outputs are kept by the digest: it must tell what stands in for a damaged picture."""
+    clips = []
+    for name, brighter in (("ours", 0), ("theirs", 60)):
+        paths = write_stills(tmp_path / name, ["1.png", "2.png", "3.png", "4.png"])
+        Image.new("RGB", (96, 64), (brighter,) * 3).save(paths[1])
+        for path in paths[2:]:
+            spoil(paths[2], how)
+            path.write_bytes(paths[2].read_bytes())
+        clips.append(load_clip(tmp_path / name, LIMITS))
+    digests, frames = zip(*((clip.moments[1].digest, clip.pairs[1][0].mean()) for clip in clips), strict=True)
+    assert frames[0] != frames[1]
+    assert digests[0] != digests[1]
+
+
+def test_a_folder_in_which_nothing_can_be_read_is_refused(tmp_path: Path) -> None:
+    for number, path in enumerate(write_stills(tmp_path / "film", ["1.png", "2.png", "3.png"])):
+        spoil(path, ["body", "head", "empty"][number])
+    with pytest.raises(MediaError, match="film: none of its 3 pictures can be read"):
+        load_clip(tmp_path / "film", LIMITS)
 
 
 def test_pictures_of_other_sizes_take_the_first_one_s(tmp_path: Path) -> None:

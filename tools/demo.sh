@@ -21,6 +21,6 @@ run ask "$out" "Which direction does the circle move?" -v samples/blue_circle_mo
 
 # one of the samples is a damaged picture, so exit code 1 is right, and every other one has a caption
 status=0
-run caption "$out" samples --temperature 0 >build/captions.txt || status=$?
+run caption "$out" samples --temperature 0 -o - >build/captions.txt || status=$?
 cat build/captions.txt
 [ "$status" -eq 1 ] && [ "$(grep -c '^samples/.*: .' build/captions.txt)" -eq 8 ]

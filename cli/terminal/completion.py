@@ -30,7 +30,7 @@ _WORDS: dict[Completes, tuple[str, ...]] = {
     "media": ("drop", "drop all"),
     "off": ("off",),
 }
-_LAST_WORD = re.compile(r"(?:\\.|[^\s\\])*\\?$")
+_WORD = re.compile(r"(?:\\.|[^\s\\])+\\?|\\")
 _MOST = 500
 
 
@@ -106,8 +106,10 @@ def _listed(folder: str) -> list[tuple[str, bool]]:
 
 
 def _last_word(typed: str) -> str:
-    found = _LAST_WORD.search(typed)
-    return found[0] if found else ""
+    last = None
+    for last in _WORD.finditer(typed):  # noqa: B007 -- from the beginning: what is escaped shows only so
+        pass
+    return last[0] if last is not None and last.end() == len(typed) else ""
 
 
 def _escaped(name: str) -> str:

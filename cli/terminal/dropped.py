@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -14,6 +15,7 @@ __all__ = ["Link", "Piece", "is_link", "named_file", "named_files", "split_line"
 
 _MEDIA_SUFFIXES = IMAGE_SUFFIXES | CLIP_SUFFIXES
 _QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
+_NAMED = re.compile(r"'([^']*)'|\"([^\"]*)\"")  # nothing between quotes names nothing
 _WORD = re.compile(r"(?:\\.|[^\s\\])+|\\")
 _SPACE = re.compile(r"\s+")
 _AFTER_A_NAME = ".,;:!?)"
@@ -36,39 +38,37 @@ def split_line(line: str, *, links: bool = True) -> list[Piece]:
     like a picture's name. Texts are stripped, and left out if nothing remains.
     """
     pieces: list[Piece] = []
-    text, at = "", 0
+    at = begun = 0
     while at < len(line):
-        found, length = _at(line[at:])
-        if isinstance(found, str) or (isinstance(found, Link) and not links):
-            text += line[at : at + length]
-        else:
-            pieces += [text, found]
-            text = ""
-        at += length
-    stripped = [piece.strip() if isinstance(piece, str) else piece for piece in [*pieces, text]]
+        found, end = _at(line, at)
+        if isinstance(found, Path) or (isinstance(found, Link) and links):
+            pieces += [line[begun:at], found]
+            begun = end
+        at = end
+    stripped = [piece.strip() if isinstance(piece, str) else piece for piece in [*pieces, line[begun:]]]
     return [piece for piece in stripped if piece]
 
 
 def named_files(text: str) -> list[str]:
     """Take the argument of a command apart: quoted, escaped or separated by spaces; nothing need exist.
 
-    A file whose unquoted name holds spaces is taken as a whole if it is there.
+    A file or folder whose unquoted name holds spaces is taken as a whole if it is there.
     """
-    if _existing(text.strip()) is not None:
+    if text.strip() and _there(text.strip()) is not None:
         return [text.strip()]
     words, at = [], 0
     while at < len(text):
-        found = _QUOTED.match(text, at) or _SPACE.match(text, at) or _WORD.match(text, at)
+        found = _NAMED.match(text, at) or _SPACE.match(text, at) or _WORD.match(text, at)
         if found is None:
             break
-        words.append(found[1] or found[2] or "" if found.re is _QUOTED else found[0].strip())
+        words.append(found[1] or found[2] or "" if found.re is _NAMED else found[0].strip())
         at = found.end()
     return [word for word in words if word]
 
 
 def named_file(word: str) -> Path:
     """Give the path that `word` means, whether it is there or not."""
-    return _existing(word) or _readings(word)[-1]
+    return _there(word) or _readings(word)[-1]
 
 
 def is_link(word: str) -> bool:
@@ -76,21 +76,22 @@ def is_link(word: str) -> bool:
     return word.lower().startswith(("http://", "https://"))
 
 
-def _at(rest: str) -> tuple[Piece, int]:
-    """Give what `rest` begins with, and how many characters that takes."""
-    if space := _SPACE.match(rest):
-        return space[0], space.end()
-    if quoted := _QUOTED.match(rest):
+def _at(line: str, at: int) -> tuple[Path | Link | None, int]:
+    """Give the file or address that stands in `line` at `at`, and where it, or the word there, ends."""
+    if space := _SPACE.match(line, at):
+        return None, space.end()
+    if quoted := _QUOTED.match(line, at):
         path = _media(quoted[1] or quoted[2])
         if path is not None:
             return path, quoted.end()
-    word = _WORD.match(rest)
-    length = word.end() if word else 1
-    word_text, bare = rest[:length], rest[:length].rstrip(_AFTER_A_NAME)
+    word = _WORD.match(line, at)
+    end = word.end() if word else at + 1
+    word_text = line[at:end]
+    bare = word_text.rstrip(_AFTER_A_NAME)
     for found, shown in ((_link(bare), bare), (_media(word_text), word_text), (_media(bare), bare)):
         if found is not None:
-            return found, len(shown)
-    return word_text, length
+            return found, at + len(shown)
+    return None, end
 
 
 def _link(word: str) -> Link | None:
@@ -110,7 +111,12 @@ def _media(word: str) -> Path | None:
 
 
 def _existing(word: str) -> Path | None:
-    return next((path for path in _readings(word) if _is_file(path)), None)
+    return next((path for path in _readings(word) if _is(path, Path.is_file)), None)
+
+
+def _there(word: str) -> Path | None:
+    """Give the file or folder that `word` means, if it is there."""
+    return next((path for path in _readings(word) if _is(path, Path.exists)), None)
 
 
 def _readings(word: str) -> list[Path]:
@@ -127,8 +133,8 @@ def _expanded(word: str) -> Path:
         return Path(word)
 
 
-def _is_file(path: Path) -> bool:
+def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
     try:
-        return path.is_file()
+        return kind(path)
     except (OSError, ValueError):  # too long for a name, or holds NUL
         return False

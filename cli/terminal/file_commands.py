@@ -6,7 +6,7 @@ from qwen3vl_edge.chat import load_session
 from qwen3vl_edge.cli.terminal.chat_state import Chat
 from qwen3vl_edge.cli.terminal.dropped import named_file, named_files
 from qwen3vl_edge.cli.terminal.export import as_json, as_markdown
-from qwen3vl_edge.cli.terminal.keeper import last_chat
+from qwen3vl_edge.cli.terminal.keeper import SUFFIX, last_chat
 from qwen3vl_edge.cli.terminal.turn_commands import question_text
 from qwen3vl_edge.errors import SessionError, UsageError
 
@@ -57,7 +57,12 @@ def export(chat: Chat, argument: str) -> None:
     if path.suffix.lower() not in writers:
         raise UsageError(f"{path.name:.100}: end the name in .md for Markdown or .json for JSON")
     _check_free(path, chat)
-    path.write_text(writers[path.suffix.lower()](chat.conversation), encoding="utf-8")
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        draft.write_text(writers[path.suffix.lower()](chat.conversation), encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
     chat.exported.add(path)
     chat.screen.say(f"{len(chat.conversation.turns)} turns written to {path}")
 
@@ -76,7 +81,12 @@ def _one_file(argument: str, command: str) -> Path:
     names = named_files(argument)
     if len(names) != 1:
         raise UsageError(f"/{command} takes one file; put quotes around a name with spaces")
-    return named_file(names[0]).absolute()
+    path = named_file(names[0])
+    if names[0][0] in "'\"" and not path.exists():
+        raise UsageError(
+            f"{argument:.60}: the quotes do not match; write e.g. /{command} 'two words{SUFFIX}'"
+        )
+    return path.absolute()
 
 
 def _check_free(path: Path, chat: Chat) -> None:

@@ -25,12 +25,17 @@ class ChatLoop:
 
     def handle(self, line: str) -> None:
         '''Take a line; those from one that begins with """ to one that ends so make one message.'''
+        ends = line.rstrip().endswith(_QUOTES) if self._lines else not is_open(line)
         self._lines.append(line)
-        text = "\n".join(self._lines)
-        if is_open(text):
+        if not ends:
             return
-        self._lines = []
+        text, self._lines = "\n".join(self._lines), []
         self._try(_without_quotes(text), literal=text.lstrip().startswith(_QUOTES))
+
+    def give_up(self) -> bool:
+        """Forget the lines of a message that is not closed; returns whether there were any."""
+        had_lines, self._lines = bool(self._lines), []
+        return had_lines
 
     def end(self) -> None:
         """Take what an unclosed message holds, and keep the conversation for the last time."""
@@ -47,7 +52,7 @@ class ChatLoop:
             self._act(text, literal=literal)
         except Interrupted:
             self.chat.screen.note("interrupted")
-            self.chat.draft = text
+            self.chat.draft = self.chat.draft or text
         except EdgeError as error:
             self.chat.fault(str(error))
         except BrokenPipeError:  # nobody reads any more

@@ -1,5 +1,6 @@
 """What a typed line becomes: attachments that are listed, and a question that is asked."""
 
+from qwen3vl_edge.chat import Prepared
 from qwen3vl_edge.cli.clip_view import ShownClips
 from qwen3vl_edge.cli.plain_text import escaped
 from qwen3vl_edge.cli.terminal.asking import ask, cost_line
@@ -10,7 +11,6 @@ from qwen3vl_edge.cli.terminal.safe_text import well_formed
 from qwen3vl_edge.clips import Clip, is_clip
 from qwen3vl_edge.errors import ContextFullError
 from qwen3vl_edge.messages import Content
-from qwen3vl_edge.runtime.engine import Cost
 
 __all__ = ["attach", "send"]
 
@@ -73,19 +73,21 @@ def _list(chat: Chat, content: list[Content]) -> None:
 
 
 def _show_cost(chat: Chat, content: list[Content]) -> None:
-    cost = chat.conversation.cost(*content)
-    chat.screen.note(cost_line(cost))
-    if cost.remaining < 1 and chat.conversation.policy == "stop":
-        raise ContextFullError(f"the question does not fit; {_remedy(chat, content, cost)}")
+    prepared = chat.conversation.prepare(*content)
+    chat.screen.note(cost_line(prepared.cost))
+    if prepared.cost.remaining < 1:
+        raise ContextFullError(f"the question does not fit; {_remedy(chat, prepared)}")
 
 
-def _remedy(chat: Chat, content: list[Content], cost: Cost) -> str:
-    engine, options = chat.conversation.engine, chat.conversation.options
-    shown = ShownClips(content, engine.info.video_limits, options.max_tokens)
+def _remedy(chat: Chat, prepared: Prepared) -> str:
+    conversation = chat.conversation
+    limits, n_answer = conversation.engine.info.video_limits, conversation.options.max_tokens
+    shown = ShownClips(prepared.question.content, limits, n_answer, chat.clip_options)
+    shrunk = "" if conversation.policy == "shrink" else ", or have them shrunk: /set when-full shrink"
     if shown.clips:
-        ways = shown.ways(cost, _as_setting)
-        return f"/media drop all, and attach again: {ways}; or /undo or /clear"
-    return "/media drop N, /undo or /clear, or have pictures shrunk: /set when-full shrink"
+        ways = shown.ways(prepared.cost, _as_setting)
+        return f"/media drop all, and attach again: {ways}; or /undo or /clear{shrunk}"
+    return f"/media drop N, /undo or /clear{shrunk}"
 
 
 def _as_setting(option: str) -> str:

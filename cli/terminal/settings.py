@@ -183,7 +183,7 @@ SETTINGS = (
     ),
     Setting(
         "when-full",
-        "With a full context: stop, drop the oldest turns, or shrink pictures.",
+        "With a full context: stop, drop the oldest turns, or shrink pictures and clips.",
         get_args(Policy),
         lambda chat: chat.conversation.policy,
         _write_policy,

@@ -77,7 +77,7 @@ def talk(chat: Chat, *, plain: bool) -> None:
     """Take lines until the last one."""
     loop = ChatLoop(chat)
     try:
-        for line in _lines(chat, plain=plain):
+        for line in _lines(chat, loop, plain=plain):
             loop.handle(line)
             if plain:
                 chat.screen.note(status_line(chat))
@@ -89,15 +89,15 @@ def talk(chat: Chat, *, plain: bool) -> None:
         chat.screen.note(f"kept in {chat.keeper.file}")
 
 
-def _lines(chat: Chat, *, plain: bool) -> Iterator[str]:
+def _lines(chat: Chat, loop: ChatLoop, *, plain: bool) -> Iterator[str]:
     if not is_typed() or not sys.stdout.isatty():
         return _piped()
     if plain or isinstance(chat.screen, PlainScreen):
-        return _until_the_end(_plainly_typed, chat)
+        return _until_the_end(_plainly_typed, chat, loop)
     from qwen3vl_edge.cli.terminal.typing_line import TypingLine
 
     line = TypingLine(user_data_dir() / "chat_history", lambda: status_line(chat))
-    return _until_the_end(lambda: line.read(chat.draft), chat)
+    return _until_the_end(lambda: line.read(chat.draft), chat, loop)
 
 
 def _piped() -> Iterator[str]:
@@ -107,14 +107,14 @@ def _piped() -> Iterator[str]:
         yield line.rstrip("\r\n")
 
 
-def _until_the_end(read: Callable[[], str], chat: Chat) -> Iterator[str]:
+def _until_the_end(read: Callable[[], str], chat: Chat, loop: ChatLoop) -> Iterator[str]:
     while True:
         try:
             line = read()
         except EOFError:
             return
         except (Interrupted, KeyboardInterrupt):  # the latter while the terminal is handed over
-            chat.screen.note("Ctrl-D or /exit leaves")
+            chat.screen.note("the open message is dropped" if loop.give_up() else "Ctrl-D or /exit leaves")
             continue
         yield line
 

@@ -45,8 +45,10 @@ def edit(chat: Chat, argument: str) -> None:
 
 
 def edited(chat: Chat, text: str) -> None:
-    """Ask the last question with `text` in place of its own."""
-    show_answer(chat, chat.conversation.edit(well_formed(text)))
+    """Ask the last question with `text` in place of its own, which comes back if there is no answer."""
+    chat.draft = f"/edit {text}"
+    if show_answer(chat, chat.conversation.edit(well_formed(text))):
+        chat.draft = ""
 
 
 def system(chat: Chat, argument: str) -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from qwen3vl_edge.chat.context_policy import n_to_drop, shrink_pictures
+from qwen3vl_edge.chat.context_policy import n_to_drop
+from qwen3vl_edge.chat.notices import Notice, Policy, dropped, filling, full, shrunk
+from qwen3vl_edge.chat.shrinking import shrink
 from qwen3vl_edge.chat.turns import Turn
 from qwen3vl_edge.errors import ContextFullError, UsageError
-from qwen3vl_edge.images import Picture
 from qwen3vl_edge.messages import Content, Message
 from qwen3vl_edge.prompt import Part
 from qwen3vl_edge.runtime.engine import (
@@ -21,20 +21,9 @@ from qwen3vl_edge.runtime.engine import (
     Session,
 )
 
-__all__ = ["ChatEvent", "Conversation", "History", "Notice", "Policy"]
-
-Policy = Literal["stop", "drop", "shrink"]
-"""What to do when the context is full: refuse, leave out the oldest turns, or show smaller pictures."""
+__all__ = ["ChatEvent", "Conversation", "History", "Notice", "Policy", "Prepared"]
 
 _WARN_AT = 0.8  # of the context
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that the user should know of the context, in one line."""
-
-    text: str
-
 
 ChatEvent = Event | Notice
 
@@ -63,6 +52,19 @@ class History:
         """Give what there was before the last turn."""
         n_left = len(self.turns) - 1
         return self.before or History(self.turns[:n_left], min(self.n_dropped, n_left))
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A question as it will be asked: what the policy makes of it and of the turns before it.
+
+    ``cost`` is what that takes; with nothing remaining, it does not fit. ``notices`` say what was changed.
+    """
+
+    question: Message
+    shown: History
+    cost: Cost
+    notices: tuple[Notice, ...]
 
 
 class Conversation:
@@ -114,6 +116,10 @@ class Conversation:
     def cost(self, *content: Content) -> Cost:
         """Tell what asking `content` would take, as the conversation stands, before any policy."""
         return self._cost(self.history, _question(content))
+
+    def prepare(self, *content: Content) -> Prepared:
+        """Tell how `content` would be asked, after the policy, and what that takes; nothing is changed."""
+        return self._prepare(self.history, _question(content))
 
     def ask(self, *content: Content) -> Iterator[ChatEvent]:
         """Ask `content`, texts, pictures and clips in this order; the turn stays when it has finished.
@@ -178,8 +184,15 @@ class Conversation:
         """Ask `question`, after all turns or in place of the last."""
         self.engine.begin()
         before = self.history.undone() if replaces else self.history
-        shown, question, notices = self._make_room(before, question)
-        yield from notices
+        prepared = self._prepare(before, question)
+        shown, question, cost = prepared.shown, prepared.question, prepared.cost
+        if cost.remaining < 1:
+            raise ContextFullError(
+                full(cost, _messages(shown, question), self.policy, has_turns=bool(shown.shown))
+            )
+        yield from prepared.notices
+        if not prepared.notices and cost.prompt > _WARN_AT * cost.context:
+            yield filling(cost)
         answer, reasoning = "", ""
         for event in self.session.generate(self._parts(shown, question), self.options):
             match event:
@@ -200,23 +213,22 @@ class Conversation:
             messages += [turn.question, Message("assistant", (turn.answer,))]
         return self.engine.info.template.parts([*messages, question], add_vision_id=self.vision_ids)
 
-    def _make_room(self, history: History, question: Message) -> tuple[History, Message, list[Notice]]:
-        """Apply the policy, if need be: what is shown, the question, and what to say of it."""
+    def _prepare(self, history: History, question: Message) -> Prepared:
+        """Apply the policy, if need be."""
         cost = self._cost(history, question)
         n_answer = min(self.options.max_tokens, cost.context // 4)
-        notices = []
+        notices: list[Notice] = []
         if cost.remaining < n_answer and self.policy == "drop" and history.shown:
             history = self._drop(history, question, cost.context - n_answer)
-            notices = [_dropped(history, cost, self._cost(history, question))]
+            before, cost = cost, self._cost(history, question)
+            notices = [dropped(history.n_dropped, before, cost)]
         elif cost.remaining < n_answer and self.policy == "shrink" and cost.vision:
+            large = _messages(history, question)
             history, question = self._shrink(history, question, n_answer - cost.remaining)
-            notices = [_shrunk(cost, self._cost(history, question))]
-        cost = self._cost(history, question) if notices else cost
-        if cost.remaining < 1:
-            raise ContextFullError(_full(cost, history, question, self.policy))
-        if not notices and cost.prompt > _WARN_AT * cost.context:
-            notices = [_filling(cost)]
-        return history, question, notices
+            cost = self._cost(history, question)
+            factor = self.engine.info.image_limits.factor
+            notices = list(shrunk(large, _messages(history, question), factor))
+        return Prepared(question, history, cost, tuple(notices))
 
     def _drop(self, history: History, question: Message, budget: int) -> History:
         """Leave out as many of the oldest turns as have to be, in whole."""
@@ -230,9 +242,9 @@ class Conversation:
         return without(n_to_drop(n_tokens, len(history.shown), budget))
 
     def _shrink(self, history: History, question: Message, n_over: int) -> tuple[History, Message]:
-        """Show pictures smaller, as far as that goes."""
-        messages = [*(turn.question for turn in history.shown), question]
-        *before, question = shrink_pictures(messages, n_over, self.engine.info.image_limits)
+        """Show pictures and clips smaller, as far as that goes."""
+        info = self.engine.info
+        *before, question = shrink(_messages(history, question), n_over, info.image_limits, info.video_limits)
         turns = [replace(turn, question=small) for turn, small in zip(history.shown, before, strict=True)]
         return replace(history, turns=(*history.turns[: history.n_dropped], *turns)), question
 
@@ -245,38 +257,6 @@ def _question(content: Sequence[Content]) -> Message:
     return Message("user", tuple(content))
 
 
-def _filling(cost: Cost) -> Notice:
-    return Notice(
-        f"the context is {cost.prompt / cost.context:.0%} full: {cost.prompt} of {cost.context} "
-        f"tokens, {cost.remaining} remain for the answer"
-    )
-
-
-def _dropped(history: History, before: Cost, now: Cost) -> Notice:
-    number = "the oldest turn" if history.n_dropped == 1 else f"the oldest {history.n_dropped} turns"
-    return Notice(
-        f"the context is full: the model no longer sees {number}; the prompt is {now.prompt} tokens "
-        f"instead of {before.prompt}"
-    )
-
-
-def _shrunk(before: Cost, now: Cost) -> Notice:
-    return Notice(
-        f"the context is full: pictures are shown smaller, in {now.vision} tokens instead of {before.vision}"
-    )
-
-
-def _full(cost: Cost, history: History, question: Message, policy: Policy) -> str:
-    """Say that a prompt does not fit, and what would help it."""
-    remedies = ["give less text"]
-    messages = [*(turn.question for turn in history.shown), question]
-    if any(isinstance(item, Picture) for message in messages for item in message.content):
-        remedies.append("give fewer pictures" if policy == "shrink" else "have pictures shrunk")
-    elif cost.vision:
-        remedies.append("show less of the clips")
-    if history.shown:
-        remedies.append("undo or clear turns" if policy == "drop" else "have the oldest turns dropped")
-    return (
-        f"the context is full: with this question the prompt is {cost.prompt} tokens ({cost.vision} of them "
-        f"pictures) of {cost.context}; {', or '.join(remedies)}"
-    )
+def _messages(history: History, question: Message) -> list[Message]:
+    """Give all questions that the model is shown."""
+    return [*(turn.question for turn in history.shown), question]

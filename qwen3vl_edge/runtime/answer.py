@@ -63,7 +63,9 @@ class Answer:
 
     def choose(self, chosen: Callable[[], int]) -> int:
         """Give the next token: one that has to come now, or else the one `chosen`."""
+        options = self._options
         if not self._forced:
+            self._sampler.may_end = not options.ignore_end and self.n_tokens >= options.min_tokens
             return chosen()
         token = self._forced.popleft()
         self._sampler.accept(token)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from qwen3vl_edge.runtime.threads import SLEEPING
 
-__all__ = ["CRASHES", "Ended", "leave_no_core_file", "run_child"]
+__all__ = ["CRASHES", "Ended", "leave_no_core_file", "one_line", "run_child", "signal_name"]
 
 CRASHES = frozenset({"SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV"})
 """Signals that a program brings upon itself; others come from outside."""
@@ -72,15 +72,15 @@ def leave_no_core_file() -> None:
 
 
 def _ended(child: subprocess.CompletedProcess[str]) -> Ended:
-    last_words = _one_line(child.stderr.strip().rpartition("\n")[2])
+    last_words = one_line(child.stderr.strip().rpartition("\n")[2])
     if child.returncode < 0:
-        name = _signal_name(-child.returncode)
+        name = signal_name(-child.returncode)
         return Ended(f"crash ({name}){f', its last words: {last_words}' if last_words else ''}", signal=name)
     report = _last_object(child.stdout)
     if child.returncode == 0 and report.get("ok") is True:
         return Ended(None, report)
     if isinstance(report.get("reason"), str):
-        return Ended(_one_line(str(report["reason"])), report)
+        return Ended(one_line(str(report["reason"])), report)
     return Ended(f"{last_words or 'no output'} (exit status {child.returncode})")
 
 
@@ -92,13 +92,14 @@ def _last_object(output: str) -> dict[str, object]:
     return report if isinstance(report, dict) else {}
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Take out what would move a terminal's cursor: a model's file can make llama.cpp say anything."""
     shown = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(shown[:_LONGEST_REASON].split())
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """Give what a signal is called."""
     try:
         return signal.Signals(number).name
     except ValueError:

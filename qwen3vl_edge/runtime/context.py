@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from qwen3vl_edge.errors import ContextFullError, EngineError
 from qwen3vl_edge.ggml_types import TYPES_BY_NAME, TensorType
+from qwen3vl_edge.runtime.batch import Batch, TextPiece, VisionPiece, text_batch, vision_batch
 from qwen3vl_edge.runtime.cells import State
 from qwen3vl_edge.runtime.model import TextModel
 from qwen3vl_edge.runtime.native import Cancelled, library
@@ -22,12 +23,15 @@ FlashAttention = Literal["auto", "on", "off"]
 _FLASH_ATTENTION: dict[FlashAttention, int] = {"auto": -1, "off": 0, "on": 1}  # llama_flash_attn_type
 _NO_ROOM, _ABORTED = 1, 2  # results of llama_decode
 _CELLS_STEP = 256  # llama.cpp pads contexts to multiples of this
-_DIMENSIONS = 4  # of a position under M-RoPE: time, row, column, and one that pictures do not use
 
 
 @dataclass(frozen=True, slots=True)
 class ContextOptions:
-    """How to make a context: ``n_ctx`` cells at least, ``n_batch`` tokens evaluated at once."""
+    """How to make a context: ``n_ctx`` cells at least, ``n_batch`` tokens evaluated at once.
+
+    ``n_outputs`` of the tokens of a batch may have logits; one for each sequence can in any case.
+    ``eval_callback``, of `Library.observed_by`, sees the nodes of the graphs.
+    """
 
     n_ctx: int
     n_threads: int
@@ -35,6 +39,13 @@ class ContextOptions:
     n_batch: int = 512
     kv_type: TensorType = TYPES_BY_NAME["F16"]
     flash_attention: FlashAttention = "auto"
+    n_outputs: int = 1
+    eval_callback: object | None = None
+
+    @property
+    def most_outputs(self) -> int:
+        """Tokens of a batch that can have logits."""
+        return max(self.n_sequences, self.n_outputs)
 
 
 class Context:
@@ -131,38 +142,66 @@ class Context:
             Cancelled: `Library.cancel` was called meanwhile; some of the tokens may stand in the cells.
             EngineError: The evaluation failed.
         """
-        positions = np.arange(position, position + len(tokens), dtype=np.int32)
-        self._decode(np.asarray(tokens, np.int32), None, positions, sequence, logits=logits)
+        self.read_text([TextPiece(tokens, sequence, position, int(logits))])
 
-    def read_vision(
-        self, embeddings: Embeddings, grid: tuple[int, int], sequence: int, position: int
-    ) -> None:
-        """Put an encoded picture or pair into the cells.
-
-        Under M-RoPE its tokens share the time `position` and count rows and columns from there
-        (llama.cpp 0c1e57098, ``tools/mtmd/mtmd-helper.cpp``, ``set_position_mrope_2d``).
-
-        Args:
-            embeddings: Shape (rows · columns, model.n_embd_inp), float32.
-            grid: Rows and columns of tokens.
-            sequence: Where to.
-            position: Where the picture stands.
+    def read_text(self, pieces: Sequence[TextPiece]) -> None:
+        """Evaluate text of several sequences at once, at most `n_batch` tokens.
 
         Raises:
             ContextFullError, Cancelled, EngineError: As for `read_tokens`.
         """
-        rows, columns = np.indices(grid, np.int32).reshape(2, -1)
-        if embeddings.shape != (rows.size, self._model.n_embd_inp):  # llama.cpp would read past their end
-            raise EngineError(
-                f"{embeddings.shape} embeddings do not fill a grid of {grid}; clear the media cache"
-            )
-        positions = np.zeros((_DIMENSIONS, rows.size), np.int32)
-        positions[:3] = position
-        positions[1] += rows
-        positions[2] += columns
-        for start in range(0, rows.size, self.n_batch):
-            part = slice(start, start + self.n_batch)
-            self._decode(None, embeddings[part], positions[:, part], sequence, logits=False)
+        self._decode(text_batch(pieces))
+
+    def read_scored(self, tokens: Sequence[int], sequence: int, position: int) -> NDArray[np.float32]:
+        """Evaluate text as `read_tokens` does, and give the logits after each of the tokens.
+
+        Args:
+            tokens: At most `n_batch`, and no more than `ContextOptions.most_outputs`.
+            sequence: Where to.
+            position: Of the first of them.
+
+        Returns:
+            Shape (n_tokens, n_vocab); valid until the next reading.
+
+        Raises:
+            ContextFullError, Cancelled, EngineError: As for `read_tokens`.
+        """
+        self.read_text([TextPiece(tokens, sequence, position, len(tokens))])
+        pointer = self._llama.llama_get_logits(self.handle)
+        return np.ctypeslib.as_array(pointer, (len(tokens), self._model.n_vocab))
+
+    @property
+    def n_scored(self) -> int:
+        """Tokens that `read_scored` takes at once."""
+        return min(self.n_batch, self._options.most_outputs)
+
+    def read_vision(
+        self, embeddings: Embeddings, grid: tuple[int, int], sequence: int, position: int
+    ) -> None:
+        """Put an encoded picture or pair into the cells; see `VisionPiece`.
+
+        Raises:
+            ContextFullError, Cancelled, EngineError: As for `read_tokens`.
+        """
+        self.read_visions([VisionPiece(embeddings, grid, sequence, position)])
+
+    def read_visions(self, pieces: Sequence[VisionPiece]) -> None:
+        """Put pictures into the cells, of several sequences at once where they fit `n_batch`.
+
+        Raises:
+            ContextFullError, Cancelled, EngineError: As for `read_tokens`.
+        """
+        for piece in pieces:
+            rows, columns = piece.grid
+            fitting = (rows * columns, self._model.n_embd_inp)
+            if piece.embeddings.shape != fitting:  # llama.cpp would read past their end
+                raise EngineError(
+                    f"{piece.embeddings.shape} embeddings do not fill a grid of {piece.grid}; "
+                    "clear the media cache"
+                )
+        batch = vision_batch(pieces)
+        for start in range(0, batch.sequences.size, self.n_batch):
+            self._decode(batch.cut(slice(start, start + self.n_batch)))
 
     def wait(self) -> None:
         """Wait until all is evaluated: on a GPU reading only asks for it."""
@@ -186,11 +225,14 @@ class Context:
         options, parameters = self._options, self._llama.llama_context_default_params()
         parameters.n_ctx = -(-n_ctx // _CELLS_STEP) * _CELLS_STEP
         parameters.n_batch = parameters.n_ubatch = options.n_batch
-        parameters.n_seq_max = parameters.n_outputs_max = options.n_sequences
+        parameters.n_seq_max = options.n_sequences
+        parameters.n_outputs_max = options.most_outputs
         parameters.kv_unified = True
         parameters.n_threads = parameters.n_threads_batch = options.n_threads
         parameters.type_k = parameters.type_v = options.kv_type.id
         parameters.flash_attn_type = _FLASH_ATTENTION[options.flash_attention]
+        if options.eval_callback is not None:
+            parameters.cb_eval = options.eval_callback
         library().forget_complaints()
         handle = self._llama.llama_init_from_model(self._model.handle, parameters)
         if not handle:
@@ -200,36 +242,9 @@ class Context:
         self._llama.llama_set_abort_callback(handle, *library().abort_callback)
         return handle
 
-    def _decode(
-        self,
-        tokens: NDArray[np.int32] | None,
-        embeddings: Embeddings | None,
-        positions: NDArray[np.int32],
-        sequence: int,
-        *,
-        logits: bool,
-    ) -> None:
-        """Evaluate one batch: ids (n,) or embeddings (n, n_embd_inp), with positions (n,) or (4, n)."""
-        n_tokens = positions.shape[-1]
-        flags = np.zeros(n_tokens, np.int8)
-        flags[-1] = logits
-        ids = None if tokens is None else np.ascontiguousarray(tokens)
-        floats = None if embeddings is None else np.ascontiguousarray(embeddings, np.float32)
-        positions = np.ascontiguousarray(positions)
-        counts = np.ones(n_tokens, np.int32)
-        number = ctypes.c_int32(sequence)
-        sequences = (ctypes.POINTER(ctypes.c_int32) * n_tokens)(*[ctypes.pointer(number)] * n_tokens)
-        batch = self._llama.llama_batch(
-            n_tokens,
-            None if ids is None else ids.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)),
-            None if floats is None else floats.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
-            positions.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)),
-            counts.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)),
-            sequences,
-            flags.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
-        )
+    def _decode(self, batch: Batch) -> None:
         library().forget_complaints()
-        self._check(self._llama.llama_decode(self.handle, batch))
+        self._check(self._llama.llama_decode(self.handle, batch.native()))
 
     def _check(self, result: int) -> None:
         if result == _ABORTED:

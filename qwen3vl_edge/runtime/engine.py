@@ -5,13 +5,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from qwen3vl_edge.constraints import Constraint
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.limits import ImageLimits, VideoLimits
 from qwen3vl_edge.prompt import ChatTemplate, Part
 from qwen3vl_edge.runtime.cells import SavedCells
+from qwen3vl_edge.runtime.jobs import Completed, Job, Refused, Watch, nothing
 from qwen3vl_edge.sampling import Sampling
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "TokenCounts",
     "TokenLogprob",
 ]
+
+K = TypeVar("K")
 
 StopReason = Literal["stop", "length", "context", "loop", "cancelled"]
 """What ended an answer: the model or a stop string, the token limit, the full context, the loop guard,
@@ -56,7 +59,8 @@ class GenerateOptions:
     of the `stop` strings that it would hold. ``loop_guard`` ends one that repeats itself without end.
     ``think_budget`` closes the reasoning of a Thinking model after so many tokens; None lets it go on.
     ``constraint`` holds for the answer, not for the reasoning; where tokens run out, the answer is closed in
-    good form.
+    good form. No token that ends the answer is chosen before ``min_tokens`` others; ``ignore_end`` goes on
+    to ``max_tokens`` as if there were none, for benchmarks.
 
     Raises:
         UsageError: A number is out of range, or a stop string is empty.
@@ -69,10 +73,14 @@ class GenerateOptions:
     loop_guard: bool = True
     think_budget: int | None = None
     constraint: Constraint | None = None
+    min_tokens: int = 0
+    ignore_end: bool = False
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
             raise UsageError(f"{self.max_tokens} tokens cannot be generated; ask for 1 or more")
+        if not 0 <= self.min_tokens <= self.max_tokens:
+            raise UsageError(f"an answer cannot have {self.min_tokens} to {self.max_tokens} tokens")
         if self.n_logprobs is not None and self.n_logprobs < 0:
             raise UsageError(f"{self.n_logprobs} log-probabilities cannot be listed; ask for 0 or more")
         if self.think_budget is not None and self.think_budget < 0:
@@ -225,6 +233,27 @@ class Engine(Protocol):
             ContextFullError: The prompt does not fit the model's context.
             EngineError: The native library failed.
         """
+
+    def generate_many(
+        self, jobs: Iterator[Job[K] | None], *, n_parallel: int, watch: Watch[K] = nothing
+    ) -> Iterator[Completed[K] | Refused[K]]:
+        """Continue many prompts, up to `n_parallel` at once; what is done first comes first.
+
+        Args:
+            jobs: Asked for the next one when there is room for it. None says that there is none yet: what
+                runs goes on, and where nothing runs `jobs` is asked again soon.
+            n_parallel: Sequences at once, 1 or more.
+            watch: Told each step before it begins.
+
+        Every job that was taken is given back once. After a `cancel` those are ``cancelled``, with what
+        they have so far, and nothing more is taken.
+
+        Raises:
+            EngineError: The native library failed, not because of a single job.
+        """
+
+    def choose_parallel(self, job: Job[K]) -> int:
+        """Give the ``n_parallel`` that does jobs like this one fastest, as far as memory allows."""
 
     def open_session(self) -> Session:
         """Give a place for one more conversation.

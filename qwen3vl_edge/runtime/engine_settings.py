@@ -7,7 +7,10 @@ from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.runtime.context import FlashAttention
 from qwen3vl_edge.runtime.placement import Placement
 
-__all__ = ["DEFAULT_SETTINGS", "EngineSettings"]
+__all__ = ["DEFAULT_SETTINGS", "MOST_PARALLEL", "EngineSettings"]
+
+MOST_PARALLEL = 128
+"""Sequences that a context may have for jobs; LLAMA_MAX_SEQ of llama.cpp 0c1e57098 is 256."""
 
 _MIB, _GIB = 1 << 20, 1 << 30
 
@@ -20,7 +23,9 @@ class EngineSettings:
     the model's own and what memory allows. ``n_threads`` None takes the cores this process may use.
     ``kv_type`` is the type of the cells, ``placement`` the device of everything. ``check_memory`` refuses,
     on the CPU, what would not fit. Encoder outputs are kept in ``cache_ram_bytes`` of memory and, where
-    there is a ``cache_folder``, in ``cache_disk_bytes`` there.
+    there is a ``cache_folder``, in ``cache_disk_bytes`` there. ``n_outputs`` is for a `Scorer`: the tokens
+    that it can have logits of at once. ``n_parallel`` is the most that `Engine.generate_many` is to do at
+    once; up to 15 need no saying.
 
     Raises:
         UsageError: A number is out of range.
@@ -35,9 +40,13 @@ class EngineSettings:
     cache_ram_bytes: int = 512 * _MIB
     cache_folder: Path | None = None
     cache_disk_bytes: int = 4 * _GIB
+    n_outputs: int = 1
+    n_parallel: int = 1
 
     def __post_init__(self) -> None:
-        at_least_one = {"context": self.n_ctx, "threads": self.n_threads}
+        at_least_one = {"context": self.n_ctx, "threads": self.n_threads, "outputs": self.n_outputs}
+        if not 1 <= self.n_parallel <= MOST_PARALLEL:
+            raise UsageError(f"{self.n_parallel} sequences at once are wanted; ask for 1 to {MOST_PARALLEL}")
         for what, number in at_least_one.items():
             if number is not None and number < 1:
                 raise UsageError(f"{what}: {number} is wanted; ask for 1 or more")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,9 +22,15 @@ from qwen3vl_edge.runtime.engine import (
     TokenCounts,
     TokenLogprob,
 )
+from qwen3vl_edge.runtime.fake_jobs import ScriptedJobs
+from qwen3vl_edge.runtime.jobs import Completed, Job, Refused, Watch, nothing
 from qwen3vl_edge.sampling import Sampling
 
 __all__ = ["ScriptedEngine", "ScriptedSession"]
+
+K = TypeVar("K")
+
+_N_PARALLEL = 4  # chosen for every job
 
 _TEMPLATE = """\
 {%- set seen = namespace(pictures=0, clips=0) %}
@@ -84,6 +91,20 @@ class ScriptedEngine:
         self.begin()
         with closing(self.open_session()) as session:
             yield from session.generate(parts, options)
+
+    def generate_many(
+        self, jobs: Iterator[Job[K] | None], *, n_parallel: int, watch: Watch[K] = nothing
+    ) -> Iterator[Completed[K] | Refused[K]]:
+        """Answer each job, a character of every running one in turn; see `Engine.generate_many`.
+
+        Pictures are decoded, as an encoder would have it.
+        """
+        self.begin()
+        return ScriptedJobs(self, jobs, n_parallel, watch).run()
+
+    def choose_parallel(self, _job: Job[K]) -> int:
+        """Give a number."""
+        return _N_PARALLEL
 
     def open_session(self) -> "ScriptedSession":
         """Give a place for one more conversation."""

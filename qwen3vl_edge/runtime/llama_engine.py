@@ -3,7 +3,8 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import Self
+from dataclasses import replace
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,20 @@ from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.progress import SILENT, Progress
 from qwen3vl_edge.prompt import ChatTemplate, Part
+from qwen3vl_edge.runtime.activation_reader import ActivationReader
 from qwen3vl_edge.runtime.embedding_cache import EmbeddingCache
 from qwen3vl_edge.runtime.embedding_store import EmbeddingStore
 from qwen3vl_edge.runtime.engine import EngineInfo, Event, GenerateOptions
 from qwen3vl_edge.runtime.engine_settings import DEFAULT_SETTINGS, EngineSettings
 from qwen3vl_edge.runtime.file_identity import model_identity, projector_identity
+from qwen3vl_edge.runtime.jobs import Completed, Job, Refused, Watch, nothing
 from qwen3vl_edge.runtime.model import TextModel
-from qwen3vl_edge.runtime.native import library
+from qwen3vl_edge.runtime.native import NodeObserver, library
+from qwen3vl_edge.runtime.parallelism import choose_parallel
 from qwen3vl_edge.runtime.placement import Resolved, place
 from qwen3vl_edge.runtime.projector import Projector
+from qwen3vl_edge.runtime.scheduler import Scheduler
+from qwen3vl_edge.runtime.scoring import Scorer
 from qwen3vl_edge.runtime.session import LlamaSession
 from qwen3vl_edge.runtime.settings import image_limits, sampling_defaults, video_limits
 from qwen3vl_edge.runtime.sizing import context_limit, context_options
@@ -31,6 +37,8 @@ from qwen3vl_edge.runtime.tokenized import Tokenizer
 from qwen3vl_edge.runtime.workbench import Workbench
 
 __all__ = ["LlamaEngine"]
+
+K = TypeVar("K")
 
 
 class LlamaEngine:
@@ -43,6 +51,7 @@ class LlamaEngine:
         bundle: The pair of files.
         settings: How to open it.
         progress: Told how much of the model is loaded, and later how much of a clip is encoded.
+        observer: Sees what is computed, in both halves. Pictures whose encoding is kept are not encoded.
 
     Raises:
         UsageError: More context is wanted than the model has.
@@ -50,21 +59,29 @@ class LlamaEngine:
     """
 
     def __init__(
-        self, bundle: Bundle, settings: EngineSettings = DEFAULT_SETTINGS, progress: Progress = SILENT
+        self,
+        bundle: Bundle,
+        settings: EngineSettings = DEFAULT_SETTINGS,
+        progress: Progress = SILENT,
+        *,
+        observer: NodeObserver | None = None,
     ) -> None:
         started = time.perf_counter()
         sound = extra_buffers_are_sound()
         model_info, projector_info = GGUFInfo.read(bundle.model), GGUFInfo.read(bundle.projector)
         n_threads = settings.n_threads or default_threads()
         placed = place(settings.placement)
-        options = context_options(settings, model_info, n_threads)
+        watching = None if observer is None else library().observed_by(observer)
+        options = replace(context_options(settings, model_info, n_threads), eval_callback=watching)
         limit = context_limit(settings, options, model_info, projector_info)
         with ExitStack() as opened:
             model = TextModel(
                 bundle.model, extra_buffers=sound.extra_buffers, placement=placed, progress=progress
             )
             opened.callback(model.close)
-            projector = Projector(bundle.projector, model, n_threads=n_threads, placement=placed)
+            projector = Projector(
+                bundle.projector, model, n_threads=n_threads, placement=placed, eval_callback=watching
+            )
             opened.callback(projector.close)
             self._info = _engine_info(bundle, model, projector_info)
             self._bench = Workbench(
@@ -98,14 +115,41 @@ class LlamaEngine:
 
     def open_session(self) -> LlamaSession:
         """Give a place for one more conversation; see `Engine.open_session`."""
-        if self._bench.closed:
-            raise EngineError("the engine is closed; open the model again")
+        self._check_open()
         return LlamaSession(self._bench, self._bench.take_sequence())
+
+    def open_scorer(self) -> Scorer:
+        """Give a place for measuring what the model thinks of given answers; see `Scorer`."""
+        self._check_open()
+        return Scorer(self._bench, self._bench.take_sequence())
+
+    def open_activation_reader(self) -> ActivationReader:
+        """Give a place for showing an `observer` what the weights meet; see `ActivationReader`."""
+        self._check_open()
+        return ActivationReader(self._bench, self._bench.take_sequence())
 
     def generate(self, parts: Sequence[Part], options: GenerateOptions) -> Iterator[Event]:
         """Continue the prompt `parts`; see `Engine.generate`."""
         self.begin()
         return self._alone().generate(parts, options)
+
+    def generate_many(
+        self, jobs: Iterator[Job[K] | None], *, n_parallel: int, watch: Watch[K] = nothing
+    ) -> Iterator[Completed[K] | Refused[K]]:
+        """Continue many prompts; see `Engine.generate_many`. One caller at a time.
+
+        Up to ``EngineSettings.n_parallel`` at once, less the sessions that are open beyond the first.
+        """
+        self._check_open()
+        self.begin()
+        return Scheduler(self._bench, jobs, n_parallel, watch).run()
+
+    def choose_parallel(self, job: Job[K]) -> int:
+        """Measure how many jobs like this one are best done at once; see `Engine.choose_parallel`."""
+        self._check_open()
+        self.begin()
+        n_prompt = self._bench.tokenizer.prompt(job.parts).n_cells
+        return choose_parallel(self._bench, n_prompt, job.options.max_tokens)
 
     def next_logits(self, parts: Sequence[Part]) -> NDArray[np.float32]:
         """Read the prompt `parts` and give the logits of the token after it, shape (n_vocab,)."""
@@ -124,6 +168,10 @@ class LlamaEngine:
     def cancel(self) -> None:
         """End what is being generated; see `Engine.cancel`."""
         library().cancel()
+
+    def _check_open(self) -> None:
+        if self._bench.closed:
+            raise EngineError("the engine is closed; open the model again")
 
     def _alone(self) -> LlamaSession:
         """Give the session of questions that stand alone, with nothing read."""

@@ -112,6 +112,11 @@ class TextModel:
         return bool(self._llama.llama_vocab_is_eog(self.vocab, token))
 
     @cached_property
+    def end_tokens(self) -> tuple[int, ...]:
+        """Every token that ends an answer."""
+        return tuple(filter(self.ends_answer, range(self.n_vocab)))
+
+    @cached_property
     def special_tokens(self) -> SpecialTokens:
         """Every added token as text."""
         attribute = self._llama.llama_vocab_get_attr

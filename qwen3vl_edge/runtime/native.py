@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from types import FrameType, ModuleType
+from typing import Protocol
 
 from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.runtime.threads import let_threads_sleep
 
-__all__ = ["Cancelled", "Library", "cancel", "library", "runs_callback"]
+__all__ = ["Cancelled", "Library", "NodeObserver", "cancel", "encoder_steps", "library", "runs_callback"]
 
 _log = logging.getLogger("qwen3vl_edge.native")
 
@@ -25,6 +26,16 @@ class Cancelled(EngineError):
 
     def __init__(self) -> None:
         super().__init__("cancelled")
+
+
+class NodeObserver(Protocol):
+    """Looks at the nodes of a graph while llama.cpp computes it; a node is the address of a ggml_tensor."""
+
+    def wants(self, node: int) -> bool:
+        """Tell whether `node` is to be seen once it is computed."""
+
+    def take(self, node: int) -> None:
+        """See `node`, computed, with what it was computed from."""
 
 
 class Library:
@@ -76,6 +87,22 @@ class Library:
         """Give the first native error line since `forget_complaints`: the cause; those after it follow."""
         return self._complaint or "llama.cpp gave no reason"
 
+    def observed_by(self, observer: NodeObserver) -> object:
+        """Give an `eval_callback` that shows nodes to `observer`, and still gives up when cancelled.
+
+        It must be kept for as long as anything is computed with it.
+        """
+        return self.llama.ggml_backend_sched_eval_callback(_Observed(self, observer).on_node)
+
+    def is_cancelled(self) -> bool:
+        """Tell whether `cancel` was asked for since `go_on`."""
+        return bool(self._cancel.value)
+
+    @property
+    def n_nodes(self) -> int:
+        """How many nodes of its graphs the vision encoder has come to so far."""
+        return self._n_nodes
+
     def _on_node(self, _tensor: int | None, asks: bool, _user_data: object) -> bool:
         """Tell the encoder where to halt and, there, whether to go on; see ggml-backend.h."""
         if not asks:
@@ -99,7 +126,29 @@ class Library:
         _log.log(self._level, "%s", line)
 
 
-_CALLBACKS = {callback.__code__ for callback in (Library._on_log, Library._on_node, Library._on_progress)}
+class _Observed:
+    """Nodes on their way to an observer."""
+
+    def __init__(self, native: Library, observer: NodeObserver) -> None:
+        self._native, self._observer = native, observer
+        self._n_nodes = 0
+        self._wanted = False  # the node that was asked about last
+
+    def on_node(self, node: int, asks: bool, _user_data: object) -> bool:
+        """Answer the scheduler; see ggml-backend.h."""
+        if asks:
+            self._n_nodes += 1
+            self._wanted = self._observer.wants(node)
+            return self._wanted or self._n_nodes % _NODES_BETWEEN_LOOKS == 0
+        if self._wanted and not self._native.is_cancelled():
+            self._observer.take(node)
+        return not self._native.is_cancelled()
+
+
+_CALLBACKS = {
+    callback.__code__
+    for callback in (Library._on_log, Library._on_node, Library._on_progress, _Observed.on_node)
+}
 
 
 def runs_callback(frame: FrameType | None) -> bool:
@@ -140,3 +189,8 @@ def cancel() -> None:
     """Call `Library.cancel` if llama.cpp has been loaded."""
     if library.cache_info().currsize:
         library().cancel()
+
+
+def encoder_steps() -> int:
+    """Give `Library.n_nodes`, 0 before llama.cpp is loaded: it stands still while the encoder hangs."""
+    return library().n_nodes if library.cache_info().currsize else 0

@@ -44,11 +44,26 @@ class VisionChunk:
 class Projector:
     """A projector file opened for `model`.
 
+    Args:
+        path: GGUF file.
+        model: The language model that takes its output.
+        n_threads: Threads of the encoder.
+        placement: Its device.
+        eval_callback: Sees the nodes of its graphs, from `Library.observed_by`; None: nobody does.
+
     Raises:
         EngineError: llama.cpp refuses the file or it does not fit the model.
     """
 
-    def __init__(self, path: Path, model: TextModel, *, n_threads: int, placement: Resolved = ON_CPU) -> None:
+    def __init__(
+        self,
+        path: Path,
+        model: TextModel,
+        *,
+        n_threads: int,
+        placement: Resolved = ON_CPU,
+        eval_callback: object | None = None,
+    ) -> None:
         self._mtmd = library().mtmd
         self._model = model
         parameters = self._mtmd.mtmd_context_params_default()
@@ -59,7 +74,8 @@ class Projector:
         parameters.warmup = False  # an encoding for nothing
         parameters.image_min_tokens = _ANY_MIN_TOKENS
         parameters.image_max_tokens = _ANY_MAX_TOKENS
-        parameters.cb_eval = library().eval_callback
+        self._eval_callback = eval_callback or library().eval_callback  # the native side has a pointer only
+        parameters.cb_eval = self._eval_callback
         library().forget_complaints()
         self.handle = self._mtmd.mtmd_init_from_file(os.fsencode(path), model.handle, parameters)
         if not self.handle:

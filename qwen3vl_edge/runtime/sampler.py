@@ -22,6 +22,7 @@ _KEEP = 1  # filters leave this many tokens at least
 _GREEDY_BELOW = 1e-5  # below, logits would overflow; vLLM's _SAMPLING_EPS, vllm/v1/sample/sampler.py
 _FIRST_TRIED, _GROWTH = 64, 16  # candidates tried against a grammar; so many times more if too few fit
 _NEGLIGIBLE = 2.0**-24  # float32's resolution
+_UNLIKELY = np.float32(1e9)  # taken from the logit of a token that is to come only if no other can
 
 
 class Sampler:
@@ -37,6 +38,8 @@ class Sampler:
     A grammar takes its time with each token it is asked about, 50 ms for all of Qwen's, so the likeliest
     are tried first, until there are as many as the filters would keep of all, or the others together
     have odds below the resolution of float32.
+
+    While ``may_end`` is False, a token that ends the answer comes only where the grammar has no other.
 
     Args:
         model: Whose vocabulary the tokens are of; must outlive the sampler.
@@ -65,6 +68,7 @@ class Sampler:
         self._n_kept = 1 if self._greedy else settings.top_k or model.n_vocab
         self._biased, self._biases = resolve_biases(settings.logit_bias, model)
         self._answering = False
+        self.may_end = True
         with ExitStack() as opened:
             self._grammar = None if grammar is None else Grammar(model, grammar)
             if self._grammar:
@@ -72,6 +76,9 @@ class Sampler:
             self._penalties = self._chain(opened, self._penalty_samplers(settings, prompt, n_ctx))
             self._filters = self._chain(opened, () if self._greedy else self._filter_samplers(settings))
             self._opened = opened.pop_all()
+        self._plain = self._greedy and not (
+            grammar or len(self._biased) or self._llama.llama_sampler_chain_n(self._penalties)
+        )
 
     def choose(self, context_handle: object, index: int = -1) -> int:
         """Choose the next token, and accept it.
@@ -96,6 +103,10 @@ class Sampler:
         Raises:
             EngineError: The logits are no numbers, or the grammar admits no token.
         """
+        if self._plain:
+            best = int(logits.argmax())  # that of a NaN if there is one
+            if math.isfinite(logits[best]) and (self.may_end or best not in self._model.end_tokens):
+                return best
         ids, adjusted = self._everything, self._adjusted(logits)
         if not math.isfinite(adjusted.max()):
             raise EngineError("the model gives logits that are no numbers; its file or this build is damaged")
@@ -134,9 +145,11 @@ class Sampler:
             self._grammar.accept(token)
 
     def _adjusted(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Give `logits` with bias and penalties applied, same shape."""
+        """Give `logits` with biases, ends and penalties applied, same shape."""
         biased = logits.copy()
         biased[self._biased] += self._biases
+        if not self.may_end:
+            biased[list(self._model.end_tokens)] -= _UNLIKELY
         if not self._llama.llama_sampler_chain_n(self._penalties):
             return biased
         candidates = Candidates(self._everything, biased)

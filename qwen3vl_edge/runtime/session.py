@@ -1,30 +1,20 @@
 """Conversations on llama.cpp: each is a sequence of KV cells, and what stands there is not read again."""
 
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from typing import Literal
+from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3vl_edge.errors import ContextFullError, EngineError
+from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.prompt import Part
 from qwen3vl_edge.runtime.answer import Answer
 from qwen3vl_edge.runtime.cells import Entry, Occupants, SavedCells
 from qwen3vl_edge.runtime.context import Context
-from qwen3vl_edge.runtime.engine import (
-    Cost,
-    Event,
-    Finished,
-    GenerateOptions,
-    Seconds,
-    StopReason,
-    TokenCounts,
-)
+from qwen3vl_edge.runtime.engine import Cost, Event, GenerateOptions, Seconds
 from qwen3vl_edge.runtime.logprobs import token_logprob
 from qwen3vl_edge.runtime.native import Cancelled, library
+from qwen3vl_edge.runtime.run import Run, check_room, clock, open_sampler
 from qwen3vl_edge.runtime.sampler import Sampler
 from qwen3vl_edge.runtime.tokenized import TokenizedPrompt
 from qwen3vl_edge.runtime.workbench import Workbench
@@ -60,13 +50,13 @@ class LlamaSession:
 
     def next_logits(self, parts: Sequence[Part]) -> NDArray[np.float32]:
         """Read the prompt `parts` and give the logits of the token after it, shape (n_vocab,)."""
-        self._read(_Run(self._tokenized(parts), GenerateOptions(GREEDY), Seconds()))
+        self._read(Run(self._tokenized(parts), GenerateOptions(GREEDY), Seconds()))
         return self._context.logits().copy()
 
     def generate(self, parts: Sequence[Part], options: GenerateOptions) -> Iterator[Event]:
         """Continue the prompt `parts`; see `Engine.generate`."""
-        run = _Run(self._tokenized(parts), options, self._bench.first_seconds())
-        with closing(self._sampler(run)) as sampler:  # first: it refuses what cannot be
+        run = Run(self._tokenized(parts), options, self._bench.first_seconds())
+        with closing(open_sampler(self._bench, run)) as sampler:  # first: it refuses what cannot be
             try:
                 self._read(run)
                 yield from self._answer(run, sampler)
@@ -121,12 +111,12 @@ class LlamaSession:
             self._closed = True
             self._bench.give_back(self._number)
 
-    def _answer(self, run: "_Run", sampler: Sampler) -> Iterator[Event]:
+    def _answer(self, run: Run, sampler: Sampler) -> Iterator[Event]:
         """Generate after the prompt of `run` has been read."""
         mine, model = self._n_prompts, self._bench.model
         answer = Answer(model, sampler, run.options, thinks=run.prompt.thinks, room=self._bench.n_free)
         while True:
-            with _clock(run.seconds, "decode"):
+            with clock(run.seconds, "decode"):
                 token = answer.choose(lambda: sampler.choose(self._context.handle))
             logprob = token_logprob(model, self._context.logits(), token, run.options.n_logprobs)
             event = answer.take(token, logprob)
@@ -136,33 +126,18 @@ class LlamaSession:
                 return
             self._check_turn(mine)
             library().check_cancelled()
-            with _clock(run.seconds, "decode"):
+            with clock(run.seconds, "decode"):
                 self._read_tokens([token], logits=True)
 
-    def _sampler(self, run: "_Run") -> Sampler:
-        constraint = run.options.constraint
-        return Sampler(
-            self._bench.model,
-            run.options.sampling,
-            run.prompt.text_tokens(),
-            self._bench.limit,
-            constraint.grammar if constraint else None,
-        )
-
-    def _read(self, run: "_Run") -> None:
+    def _read(self, run: Run) -> None:
         """Read what is new in the prompt of `run`."""
         prompt, seconds = run.prompt, run.seconds
         n_kept = self._n_kept(prompt)
-        n_prompt, room = prompt.n_text + prompt.n_vision, self._room(n_kept)
-        if n_prompt + 1 > room:
-            raise ContextFullError(
-                f"the prompt is {n_prompt} tokens ({prompt.n_vision} of them pictures) and the context "
-                f"{room}; give fewer or smaller pictures, or less text"
-            )
+        check_room(prompt, self._room(n_kept))
         self._n_prompts += 1
         self._cut(n_kept)
         run.n_reused = self._occupants.n_cells
-        n_new = n_prompt - run.n_reused
+        n_new = prompt.n_cells - run.n_reused
         context = self._bench.context(self._bench.pool.n_used + n_new, run.options.max_tokens)
         pending: list[int] = []
         new = prompt.keys[len(self._occupants.entries) :]
@@ -171,15 +146,15 @@ class LlamaSession:
                 if isinstance(key, int):
                     pending.append(key)
                     continue
-                with _clock(seconds, "encode"):
+                with clock(seconds, "encode"):
                     embeddings = self._bench.encode(prompt.visions[key])
-                with _clock(seconds, "prefill"):
+                with clock(seconds, "prefill"):
                     self._read_tokens(pending, logits=False)
                     context.read_vision(embeddings, prompt.grid(key), self._number, self._occupants.position)
                 self._occupants.append(prompt.entry(key))
                 pending = []
                 task.advance()
-        with _clock(seconds, "prefill"):
+        with clock(seconds, "prefill"):
             self._read_tokens(pending, logits=True)
             context.wait()
 
@@ -223,35 +198,3 @@ class LlamaSession:
     def _check_turn(self, mine: int) -> None:
         if self._closed or self._bench.closed or mine != self._n_prompts:
             raise EngineError("this answer cannot go on: the engine was closed or given another prompt")
-
-
-@dataclass
-class _Run:
-    """A prompt on its way to its answer."""
-
-    prompt: TokenizedPrompt
-    options: GenerateOptions
-    seconds: Seconds
-    n_reused: int = 0
-    n_generated: int = 0
-    n_reasoning: int = 0
-    stop: StopReason = "cancelled"
-
-    def follow(self, answer: Answer) -> None:
-        self.n_generated, self.n_reasoning = answer.n_tokens, answer.n_reasoning
-        self.stop = answer.stop_reason or self.stop
-
-    def finished(self) -> Finished:
-        counts = TokenCounts(
-            self.prompt.n_text, self.prompt.n_vision, self.n_generated, self.n_reused, self.n_reasoning
-        )
-        return Finished(self.stop, counts, self.seconds)
-
-
-@contextmanager
-def _clock(seconds: Seconds, step: Literal["encode", "prefill", "decode"]) -> Iterator[None]:
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        setattr(seconds, step, getattr(seconds, step) + time.perf_counter() - started)

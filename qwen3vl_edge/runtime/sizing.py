@@ -11,6 +11,7 @@ from qwen3vl_edge.runtime.memory_estimate import estimate, fits, largest_context
 
 __all__ = ["context_limit", "context_options"]
 
+_SESSIONS = 16  # that may be open at once, in any case
 _LEAST = 256  # tokens; llama.cpp pads contexts to multiples of this
 
 
@@ -25,7 +26,12 @@ def context_options(settings: EngineSettings, model: GGUFInfo, n_threads: int) -
     if needs_flash_attention(kind) and settings.flash_attention == "off":
         raise UsageError(f"KV type {settings.kv_type} needs flash attention; leave it on, or take f16")
     return ContextOptions(
-        settings.n_ctx or 0, n_threads, kv_type=kind, flash_attention=settings.flash_attention
+        settings.n_ctx or 0,
+        n_threads,
+        n_sequences=max(_SESSIONS, settings.n_parallel + 1),  # one for questions that stand alone
+        kv_type=kind,
+        flash_attention=settings.flash_attention,
+        n_outputs=settings.n_outputs,
     )
 
 
@@ -52,7 +58,7 @@ def context_limit(
         kv_type=settings.kv_type,
         n_batch=options.n_batch,
         n_seq_max=options.n_sequences,
-        n_outputs=options.n_sequences,
+        n_outputs=options.most_outputs,
         flash_attention=settings.flash_attention != "off",
     )
     too_much = fits(wanted, available)

@@ -36,6 +36,11 @@ class TokenizedPrompt:
         """Tokens of text, the marks around pictures among them."""
         return sum(isinstance(key, int) for key in self.keys)
 
+    @property
+    def n_cells(self) -> int:
+        """All tokens."""
+        return self.n_text + self.n_vision
+
     def text_tokens(self) -> Iterator[int]:
         """Give the ids of the text alone."""
         return (key for key in self.keys if isinstance(key, int))

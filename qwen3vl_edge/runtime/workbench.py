@@ -86,6 +86,15 @@ class Workbench:
                 self.closed = self._context.handle is None
         return self._context
 
+    def n_sequences_free(self) -> int:
+        """Sequences that nobody uses."""
+        return len(self._free)
+
+    def prepare(self, n_cells: int) -> None:
+        """Make the context, if there is none yet, with `n_cells` or what it may have."""
+        if self._context is None:
+            self.context(min(n_cells, self.limit))
+
     def empty(self, sequence: int, position: int) -> None:
         """Empty the cells of a sequence from `position` on."""
         if self._context is not None:

@@ -44,6 +44,11 @@ class Animation:
             raise MediaError(f"damaged picture ({_reason(error)}); save it again") from error
         self.footage = Footage(self._timeline.n_steps, self._timeline.fps, width, height)
 
+    @property
+    def n_decoded(self) -> int:
+        """How many frames there are, each of which was decoded once."""
+        return len(self._timeline.starts_ms)
+
     def identity(self, index: int) -> str:
         """Tell a frame by the file's content and its place there."""
         return f"{self._sha256} {self._timeline.frame_at(index)} of an animation"

@@ -11,6 +11,8 @@ from qwen3vl_edge.video import open_source
 from qwen3vl_edge.video.animation import Animation
 from qwen3vl_edge.video.capture import opened
 from qwen3vl_edge.video.film import Film
+from qwen3vl_edge.video.source import FrameSource
+from qwen3vl_edge.video.stills import Stills
 
 __all__ = ["ClipFacts", "ContainerFacts", "clip_facts"]
 
@@ -31,8 +33,9 @@ class ContainerFacts:
 class ClipFacts:
     """A clip as a file.
 
-    ``container`` is None for pictures and folders of them. ``n_tokens``, ``n_shown`` and the size ``shown``
-    (width, height in px) are what a model of the family takes it for by default.
+    ``kind`` is clip, animation, picture or frames (a folder of pictures); ``container`` is None for all but
+    the first. ``n_tokens``, ``n_shown`` and the size ``shown`` (width, height in px) are what a model of the
+    family takes it for by default.
     """
 
     path: str
@@ -62,14 +65,8 @@ def clip_facts(path: Path) -> ClipFacts:
         plan = plan_clip(source.footage, limits)
         return ClipFacts(
             path=str(path),
-            kind="clip"
-            if isinstance(source, Film)
-            else "animation"
-            if isinstance(source, Animation)
-            else "frames",
-            size_bytes=path.stat().st_size
-            if path.is_file()
-            else sum(file.stat().st_size for file in path.iterdir()),
+            kind=_kind(source),
+            size_bytes=source.size_bytes if isinstance(source, Stills) else path.stat().st_size,
             container=_container(path) if isinstance(source, Film) else None,
             found=source.footage,
             notes=source.notes,
@@ -79,6 +76,12 @@ def clip_facts(path: Path) -> ClipFacts:
         )
     finally:
         source.close()
+
+
+def _kind(source: FrameSource) -> str:
+    if isinstance(source, Animation):
+        return "animation" if source.n_decoded > 1 else "picture"
+    return "clip" if isinstance(source, Film) else "frames"
 
 
 def _container(path: Path) -> ContainerFacts:

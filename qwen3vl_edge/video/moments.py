@@ -1,7 +1,7 @@
 """The moments of a clip: what each looks like is known before it is decoded."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from qwen3vl_edge.clips import Clip, ClipOptions, ClipPlan, plan_clip
@@ -29,10 +29,38 @@ def sampled(source: FrameSource, name: str, limits: VideoLimits, options: ClipOp
         plan = plan_clip(footage, limits, options)
     except (MediaError, UsageError) as error:
         raise type(error)(f"{name}: {error}") from None
-    frames, capped = _Frames(source, plan), _capped(plan, name, limits, options)
+    frames = _Frames(source, plan)
+    told = (*_capped(plan, name, limits, options), *_exceeding(plan, name, limits.factor, options))
     pairs = zip(plan.indices[::2], plan.indices[1::2], strict=True)
     moments = tuple(frames.moment(first, second) for first, second in pairs)
-    return Clip(plan, moments, name, footage, options, lambda: (*capped, *source.notes))
+    return Clip(
+        plan,
+        moments,
+        name,
+        footage,
+        options,
+        lambda: (*told, *source.notes),
+        lambda other: sampled(source, name, limits, other),
+    )
+
+
+def _exceeding(plan: ClipPlan, name: str, factor: int, options: ClipOptions) -> Iterator[str]:
+    """Say where frames take more tokens than was asked for.
+
+    The reference keeps a frame above ``min_pixels`` and one token, and bounds the volume of an odd number of
+    frames, of which the last stands twice.
+    """
+    n_tokens, n_pairs = plan.n_tokens(factor), len(plan.stamps_s)
+    if options.max_tokens is not None and n_tokens > options.max_tokens:
+        yield (
+            f"{Path(name).name}: its frames take {n_tokens} tokens and not {options.max_tokens} at most: "
+            f"{n_pairs} pairs cannot be smaller; --frames asks for fewer"
+        )
+    if options.max_frame_tokens is not None and n_tokens > options.max_frame_tokens * n_pairs:
+        yield (
+            f"{Path(name).name}: a pair of its frames takes {n_tokens // n_pairs} tokens and not "
+            f"{options.max_frame_tokens} at most, as in the reference"
+        )
 
 
 def _capped(plan: ClipPlan, name: str, limits: VideoLimits, options: ClipOptions) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """A folder or a list of pictures as the frames of a clip."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from PIL import Image
@@ -37,51 +38,121 @@ class Stills:
     """Pictures as frames: evenly at `fps`, or at the times that all their names end in.
 
     Such names end in seconds (``12.5s``), milliseconds (``12500ms``) or a clock (``00-00-12.500``).
-    The first picture gives the size; others are stretched to it.
+    The first picture that can be read gives the size; others are stretched to it. In place of one that
+    cannot be read the one before it is shown, or, at the beginning, the one after it.
 
     Raises:
-        MediaError: The first picture cannot be read, or two have the same time.
+        MediaError: No picture can be read, or two have the same time.
     """
 
     def __init__(self, paths: Sequence[Path], fps: float) -> None:
-        self.notes: tuple[str, ...] = ()
         times = [_time_ms(path.stem) for path in paths]
         stamped = sorted((time, path) for time, path in zip(times, paths, strict=True) if time is not None)
-        width, height = _read(paths[0]).size
-        if len(paths) == 1 or len(stamped) < len(paths):
-            self._paths, self._timeline = tuple(paths), None
-            self.footage = Footage(len(paths), fps, width, height)
-            return
-        self._paths = tuple(path for _, path in stamped)
-        self._timeline = _timeline([time for time, _ in stamped])
-        line = self._timeline
-        self.footage = Footage(line.n_steps, line.fps, width, height, line.starts_ms[0] / 1000)
+        is_stamped = len(paths) > 1 and len(stamped) == len(paths)
+        self._paths = tuple(path for _, path in stamped) if is_stamped else tuple(paths)
+        self._timeline = _timeline([time for time, _ in stamped]) if is_stamped else None
+        self._begins_well: dict[int, bool] = {}
+        self._damaged: list[int] = []
+        width, height = self._nearest(0).size
+        if self._timeline is None:
+            self.footage = Footage(len(paths), fps, width, height, is_untimed=True)
+        else:
+            line = self._timeline
+            self.footage = Footage(line.n_steps, line.fps, width, height, line.starts_ms[0] / 1000)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which pictures could not be used."""
+        if not self._damaged:
+            return ()
+        first, *more = (self._paths[number].name for number in self._damaged)
+        others = f" and {len(more)} more" if more else ""
+        return (
+            f"{self._paths[0].parent.name}: {first}{others} cannot be read; "
+            "the picture beside is shown in its place",
+        )
 
     def identity(self, index: int) -> str:
-        """Tell a frame by the content of its file."""
-        path = self._path(index)
+        """Tell a frame by the content of its file, and of the one that would stand in for it.
+
+        Damage behind the first bytes shows only when it is decoded; what tells frames apart is known before.
+        """
+        number = self._number(index)
+        own, other = (*islice(self._candidates(number), 2), number, number)[:2]
+        self._note_unless(own, number)
         try:
-            return f"{content_sha256(path)} still"
+            return f"{content_sha256(self._paths[own])} still beside {content_sha256(self._paths[other])}"
         except OSError as error:
-            raise MediaError(f"{path}: cannot be read ({error.strerror})") from error
+            raise MediaError(f"{self._paths[own]}: cannot be read ({error.strerror})") from error
 
     def image(self, index: int) -> Image.Image:
         """Give the picture that is seen at ``index / fps``, upright, RGB."""
-        return _read(self._path(index))
+        return self._nearest(self._number(index))
 
     def close(self) -> None:
         """Nothing is kept open."""
 
-    def _path(self, index: int) -> Path:
-        return self._paths[index if self._timeline is None else self._timeline.frame_at(index)]
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all pictures' files."""
+        return sum(path.stat().st_size for path in self._paths if path.is_file())
+
+    def damaged(self, tried: Callable[[], None]) -> list[Path]:
+        """Decode all pictures and give those that cannot be; calls `tried` after each."""
+        found = []
+        for path in self._paths:
+            try:
+                _read(path)
+            except PICTURE_FAULTS:
+                found.append(path)
+            tried()
+        return found
+
+    def _number(self, index: int) -> int:
+        return index if self._timeline is None else self._timeline.frame_at(index)
+
+    def _nearest(self, number: int) -> Image.Image:
+        """Give picture `number`, or what stands in for it."""
+        for near in self._candidates(number):
+            try:
+                image = _read(self._paths[near])
+            except PICTURE_FAULTS:
+                continue
+            self._note_unless(near, number)
+            return image
+        raise MediaError(
+            f"none of its {len(self._paths)} pictures can be read, {self._paths[number].name} among them; "
+            "save them again"
+        )
+
+    def _candidates(self, number: int) -> Iterator[int]:
+        """Give `number`, those before it, backwards, and those after it, as far as they begin well."""
+        for near in chain(range(number, -1, -1), range(number + 1, len(self._paths))):
+            if near not in self._begins_well:
+                self._begins_well[near] = _begins_well(self._paths[near])
+            if self._begins_well[near]:
+                yield near
+
+    def _note_unless(self, shown: int, number: int) -> None:
+        if shown != number and number not in self._damaged:
+            self._damaged.append(number)
 
 
 def _read(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        return flatten(picture)
+
+
+def _begins_well(path: Path) -> bool:
+    """Whether the first bytes of `path` are a picture's."""
     try:
-        with Image.open(path) as picture:
-            return flatten(picture)
-    except PICTURE_FAULTS as error:
-        raise MediaError(f"{path}: {error}; leave it out or save it again") from error
+        with Image.open(path):
+            return True
+    except PICTURE_FAULTS:
+        return False
 
 
 def _timeline(times_ms: Sequence[int]) -> Timeline:

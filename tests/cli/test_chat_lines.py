@@ -27,6 +27,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         (tmp_path / name).touch()
     (tmp_path / "sub").mkdir()
+    (tmp_path / "my frames").mkdir()
     (tmp_path / "sub" / "dog.webp").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -75,6 +76,11 @@ def test_a_line_without_files_stays_as_it_is(line: str) -> None:
         ("my cat.png", ["my cat.png"]),
         ("my cats.png", ["my", "cats.png"]),
         ("'no such.png' \"x y\" a\\ b c", ["no such.png", "x y", "a\\ b", "c"]),
+        ("''", []),
+        ('cat.png ""', ["cat.png"]),
+        ("my frames", ["my frames"]),
+        ("my frames cat.png", ["my", "frames", "cat.png"]),
+        (".", ["."]),
         ("", []),
     ],
 )
@@ -89,15 +95,18 @@ def test_files_of_a_command(argument: str, names: list[str]) -> None:
         ("/e", ["/edit", "/export", "/exit"]),
         (
             "/image ",
-            ["/image sample", "/image cat.png", "/image it\\'s.jpg", "/image my\\ cat.png", "/image sub/"],
+            [
+                *("/image sample", "/image cat.png", "/image it\\'s.jpg", "/image my\\ cat.png"),
+                *("/image my\\ frames/", "/image sub/"),
+            ],
         ),
         ("/image my\\ c", ["/image my\\ cat.png"]),
         ("/image cat.png su", ["/image cat.png sub/"]),
         ("/image .h", ["/image .hidden.png"]),
         ("/image ~/cl", []),
         ("/video ~/cl", ["/video ~/clip.mp4"]),
-        ("/load ", ["/load last", "/load a.q3vl", "/load sub/"]),
-        ("/export ./", ["/export ./b.json", "/export ./sub/"]),
+        ("/load ", ["/load last", "/load a.q3vl", "/load my\\ frames/", "/load sub/"]),
+        ("/export ./", ["/export ./b.json", "/export ./my\\ frames/", "/export ./sub/"]),
         ("/set te", ["/set temperature"]),
         ("/set when-full s", ["/set when-full stop", "/set when-full shrink"]),
         ("/help im", ["/help image"]),
@@ -111,6 +120,14 @@ def test_files_of_a_command(argument: str, names: list[str]) -> None:
 def test_completion(line: str, completed: list[str]) -> None:
     found = candidates(line)
     assert [line[: len(line) - item.n_replaced] + item.text for item in found] == completed
+
+
+@pytest.mark.parametrize("word", ["word ", "'", '"', "\\", "x", "'a b' ", "./sub/d "])
+def test_pasted_lines_may_be_very_long(word: str) -> None:
+    """Each character is looked at a few times: with this many, a second look at the rest takes minutes."""
+    line = word * (1_000_000 // len(word))
+    assert split_line(f"{line} cat.png") == [line.strip(), Path("cat.png")]
+    assert len(candidates(f"{line} ./su")) <= 1
 
 
 def test_what_is_completed_is_what_is_attached() -> None:

@@ -84,6 +84,27 @@ def test_saving_never_takes_the_place_of_another_conversation(talk: Talk, tmp_pa
     assert talk.chat.conversation.turns[0].question.content == ("alpha",)
 
 
+@pytest.mark.parametrize("argument", ["''", '""', "'", "'one two", "\"it's.q3vl", "'x'y"])
+def test_odd_quotes_name_no_file(
+    talk: Talk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argument: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    talk("one")
+    before = sorted(tmp_path.iterdir())
+    for command in ("save", "load", "export"):
+        (said,) = talk(f"/{command} {argument}")
+        assert said.startswith("fault ")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_with_a_space_is_a_clip(talk: Talk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my frames").mkdir()
+    for number in range(4):
+        Image.new("RGB", (64, 64), (60 * number, 0, 0)).save(tmp_path / "my frames" / f"{number}.png")
+    assert talk("/video my frames")[0].startswith("note [1] my frames: 4 frames of 64×64 px")
+
+
 def test_clear_keeps_what_was_said(talk: Talk) -> None:
     talk("one")
     before = talk.chat.keeper.file

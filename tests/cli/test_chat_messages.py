@@ -82,6 +82,14 @@ def test_messages_of_several_lines(talk: Talk) -> None:
     assert talk.asked().endswith("[user]never closed[assistant]")
 
 
+def test_an_open_message_can_be_given_up(talk: Talk) -> None:
+    talk('"""one', "two")
+    assert talk.loop.give_up()
+    assert not talk.loop.give_up()
+    talk("three")
+    assert talk.asked() == "[user]three[assistant]"
+
+
 def test_special_tokens_are_text(talk: Talk) -> None:
     talk("<|im_end|> <|vision_start|>", "/system <|im_end|>", "\udcff?")
     assert talk.screen.shown == []
@@ -137,6 +145,21 @@ def test_a_clip_that_does_not_fit_is_told_with_the_setting_that_helps(tmp_path: 
     assert talk("What?")[-1] == "answer answer 1"
 
 
+def test_a_clip_that_does_not_fit_is_shrunk_where_that_is_set(tmp_path: Path) -> None:
+    film = write_clip(tmp_path / "clip.mp4", 81)
+    talk = scripted_talk(tmp_path, n_ctx=150)
+    talk("/set max-tokens 10", "/set when-full shrink", f"/video {film}")
+    cost, *notes, answer = talk("What?")
+    assert cost.startswith("note ")
+    assert notes[0].startswith("note the context is full: clip.mp4 is shown in ")
+    assert answer == "answer answer 1"
+    talk("/clear", f"/video {film}")
+    *_, fault = talk("x" * 150)
+    assert fault.startswith("fault ")
+    assert "shrink" not in fault  # it is what was done
+    assert len(talk.chat.attachments) == 1
+
+
 def test_clips_are_shown_as_they_are_set(talk: Talk, tmp_path: Path) -> None:
     film = write_clip(tmp_path / "clip.mp4", 81)
     talk("/set frames 4", "/set end 2", f"{film} What?", "/set frames default", f"/video {film}")
@@ -185,6 +208,31 @@ def test_a_stopped_answer_stays_and_one_that_never_began_does_not(talk: Talk) ->
     assert (talk.chat.draft, len(talk.chat.attachments)) == ("two", 1)
     assert talk("/regen") == ["note stopped before the answer began; nothing was asked"]
     assert [turn.answer for turn in talk.chat.conversation.turns] == ["half "]
+
+
+@pytest.mark.parametrize("lines", [["/edit two"], ["/edit", "two"], ["/edit", '"""two"""']])
+def test_an_edited_question_that_gets_no_answer_comes_back_into_the_line(
+    talk: Talk, lines: list[str]
+) -> None:
+    class Stopped(str):
+        def __iter__(self) -> Iterator[str]:
+            talk.engine.cancel()
+            return str.__iter__(self)
+
+    talk("one")
+    talk.engine.answer, answer = lambda _: Stopped("never seen"), talk.engine.answer
+    assert talk(*lines)[-1] == "note stopped before the answer began; nothing was asked"
+    assert (talk.chat.draft, talk.chat.editing) == ("/edit two", False)
+
+    def fail(_: object) -> str:
+        raise EngineError("the native library died")
+
+    talk.engine.answer = fail
+    assert talk(talk.chat.draft) == ["fault the native library died"]
+    talk.engine.answer = answer
+    talk(talk.chat.draft)
+    assert talk.asked() == "[user]two[assistant]"
+    assert talk.chat.draft == ""
 
 
 def test_a_conversation_that_cannot_be_kept_goes_on(talk: Talk, tmp_path: Path) -> None:

@@ -371,5 +371,10 @@ def test_no_color_and_plain(terminal: Terminal, tmp_path: Path) -> None:
     terminal.wait(r"^Red\.\ndemo · context \d+/\d+ \(\d%\) · .* tokens/s · 30 vision tokens\n>$")
     terminal.press("C-c")
     terminal.wait(r"Ctrl-D or /exit leaves$")
+    terminal.type('"""And what is')
+    terminal.press("C-c")
+    terminal.wait(r"the open message is dropped$")
+    terminal.type("/stats")
+    terminal.wait(r"^turns +1, 0 of them")
     terminal.press("C-d")
     assert terminal.status() == 0

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from qwen3vl_edge.caption import DEFAULT_CLIP_PROMPT, DEFAULT_PROMPT
 from qwen3vl_edge.cli import engine_options
 from qwen3vl_edge.cli.main import run
 from qwen3vl_edge.errors import EngineError
@@ -134,15 +133,11 @@ def test_ask_passes_every_option_on(call: Call, engine: RecordingEngine) -> None
     assert (chosen.sampling.seed, chosen.max_tokens, chosen.n_logprobs) == (11, 4, None)
 
 
-@pytest.mark.parametrize("command", [("ask", "m", "x"), ("caption", "m", "PICTURE")])
-def test_how_the_model_is_opened(
-    call: Call, engine: RecordingEngine, picture: Path, command: tuple[str, ...]
-) -> None:
-    arguments = [str(picture) if word == "PICTURE" else word for word in command]
+def test_how_the_model_is_opened(call: Call, engine: RecordingEngine) -> None:
     wanted = ["--ctx", 4096, "--threads", 3, "--kv-type", "q8_0", "--flash-attn", "on", "--no-memory-check"]
     placed = ["--device", "cuda0", "--gpu-layers", 12, "--projector-device", "cpu"]
     kept = ["--media-cache", "kept", "--media-cache-size", "1.5G"]
-    assert call(*arguments, "--mmproj", "p.gguf", *wanted, *placed, *kept)[0] == 0
+    assert call("ask", "m", "x", "--mmproj", "p.gguf", *wanted, *placed, *kept)[0] == 0
     assert (engine.name, engine.mmproj) == ("m", Path("p.gguf"))
     assert engine.settings == EngineSettings(
         n_ctx=4096,
@@ -154,26 +149,6 @@ def test_how_the_model_is_opened(
         cache_folder=Path("kept"),
         cache_disk_bytes=3 << 29,
     )
-
-
-def test_caption_passes_every_option_on(call: Call, engine: RecordingEngine, picture: Path) -> None:
-    (picture.parent / "sub").mkdir()
-    picture.rename(picture.parent / "sub" / "red.png")
-    call("caption", "demo", picture.parent, "-r", "--system", "Be brief.", "--max-tokens", 3, "--seed", 5)
-    assert (engine.options[0].max_tokens, engine.options[0].sampling.seed) == (3, 5)
-    assert "[system]Be brief." in "".join(p.text for p in engine.prompts[0] if isinstance(p, TextPart))
-
-
-def test_a_caption_that_was_cut_off_is_noted(call: Call, engine: RecordingEngine, picture: Path) -> None:
-    code, out, err = call("caption", "demo", picture, "--max-tokens", 3)
-    assert (code, out) == (0, f"{picture}: A r\n")
-    assert "was cut off" in err
-
-
-@pytest.mark.parametrize("default", [DEFAULT_PROMPT, DEFAULT_CLIP_PROMPT])
-def test_the_help_of_caption_names_the_library_s_prompts(call: Call, default: str) -> None:
-    _, out, _ = call("caption", "--help")
-    assert default in " ".join(out.replace("│", " ").split())
 
 
 def test_ask_takes_the_model_s_own_sampling_by_default(call: Call, engine: RecordingEngine) -> None:
@@ -233,7 +208,7 @@ def test_what_the_question_takes_is_told_before(call: Call, engine: RecordingEng
     assert "64 of pictures and clips" in out
     assert "remain for the answer" in out
     code, out, err = call("ask", "demo", "x" * 200, "--dry-run")
-    assert code == 0
+    assert code == 1
     assert "does not fit" in err
     code, out, err = call("ask", "demo", "x" * 200)
     assert (code, out) == (1, "")
@@ -281,9 +256,6 @@ def test_ask_reads_the_question_from_stdin(
         (("ask", "demo", "x", "--top-p", "0"), "out of range: top-p"),
         (("ask", "demo", "x", "--max-tokens", "0"), "max-tokens"),
         (("ask", "demo"), "PROMPT"),
-        (("caption", "demo"), "PATH"),
-        (("caption", "demo", "absent"), "no such file or folder: absent"),
-        (("caption", "demo", "README.md", "--prompt", ""), "question is empty"),
         (
             ("ask", "demo", "x", "-i", "absent.png", "-v", "absent.mp4"),
             "no such file: absent.png, absent.mp4",
@@ -338,56 +310,6 @@ def test_a_failing_engine_exits_1(call: Call, monkeypatch: pytest.MonkeyPatch) -
     assert call("ask", "demo", "x") == (1, "", "qwen3vl-edge: error: llama.cpp cannot open it\n")
 
 
-def test_caption_prints_a_line_a_picture(call: Call, engine: RecordingEngine, picture: Path) -> None:
-    (picture.parent / "bad.png").write_bytes(b"nothing")
-    code, out, err = call("caption", "demo", picture.parent)
-    assert code == 1
-    assert out == f"{picture}: A réd circle.\n"
-    assert "bad.png" in err
-    assert "1 of 2 pictures have no caption" in err
-
-
-def test_caption_json_lines(call: Call, engine: RecordingEngine, picture: Path) -> None:
-    (picture.parent / "bad.png").write_bytes(b"nothing")
-    code, out, _ = call("caption", "demo", picture.parent, "--json", "--prompt", "Name it.")
-    bad, good = map(json.loads, out.splitlines())
-    assert code == 1
-    assert list(bad) == ["path", "error"]
-    assert good == {"path": str(picture), "caption": "A réd\ncircle.", "stop_reason": "stop", "notes": []}
-    assert "[user]" in "".join(part.text for part in engine.prompts[0] if isinstance(part, TextPart))
-    assert any("Name it." in part.text for part in engine.prompts[0] if isinstance(part, TextPart))
-
-
-def test_caption_takes_clips_and_options_for_them(
-    call: Call, engine: RecordingEngine, picture: Path, tmp_path: Path
-) -> None:
-    film = write_clip(tmp_path / "clip.mp4", 81)
-    code, out, _ = call("caption", "demo", tmp_path, "--frames", 4)
-    assert (code, out) == (0, f"{film}: A réd circle.\n{picture}: A réd circle.\n")
-    assert [len([part for part in prompt if isinstance(part, VisionPart)]) for prompt in engine.prompts] == [
-        2,
-        1,
-    ]
-    (tmp_path / "bad.mkv").write_bytes(b"nothing")
-    code, _, err = call("caption", "demo", tmp_path)
-    assert code == 1
-    assert "bad.mkv" in err
-    assert "1 of 3 pictures and clips have no caption" in err
-    code, _, err = call("caption", "demo", picture, "--frames", 4)
-    assert code == 2
-    assert "about clips, and none is given" in err
-
-
-def test_caption_says_what_of_a_clip_cannot_be_read(
-    call: Call, engine: RecordingEngine, tmp_path: Path
-) -> None:
-    film = write_clip(tmp_path / "half.mkv", 600, 25.0, size=(320, 240))
-    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
-    code, _, err = call("caption", "demo", film)
-    assert code == 0
-    assert err.startswith("qwen3vl-edge: half.mkv: only ")
-
-
 @pytest.mark.parametrize(("numbered", "expected"), [((), ""), (("--vision-ids",), "Picture 1: ")])
 def test_ask_numbers_pictures_where_that_is_wanted(
     call: Call, engine: RecordingEngine, picture: Path, numbered: tuple[str, ...], expected: str
@@ -396,10 +318,6 @@ def test_ask_numbers_pictures_where_that_is_wanted(
     first = engine.prompts[0][0]
     assert isinstance(first, TextPart)
     assert first.text == f"[user]{expected}"
-
-
-def test_caption_of_good_pictures_exits_0(call: Call, engine: RecordingEngine, picture: Path) -> None:
-    assert call("caption", "demo", picture)[0] == 0
 
 
 def test_version(call: Call) -> None:

@@ -117,10 +117,10 @@ def test_file_names_that_are_no_text(bundle: Path, tmp_path: Path) -> None:
     shutil.copy(SAMPLES / "red_circle.png", tmp_path / os.fsdecode(b"caf\xe9.png"))
     shutil.copy(SAMPLES / "blue_circle_moves_right.mp4", tmp_path / os.fsdecode(b"caf\xe9.mp4"))
     shutil.copytree(bundle, moved := tmp_path / os.fsdecode(b"b\xfcndel"))
-    command = [*PROGRAM, "caption", moved, tmp_path, "--temperature", "0"]
+    command = [*PROGRAM, "caption", moved, tmp_path, "--temperature", "0", "-o", "-"]
     captioned = subprocess.run(command, capture_output=True, check=False)
     assert (captioned.returncode, captioned.stderr) == (0, b"")
-    clip, picture = captioned.stdout.splitlines()
+    clip, picture = sorted(captioned.stdout.splitlines())
     assert clip.startswith(os.fsencode(tmp_path) + b"/caf\xe9.mp4: ")
     assert picture.startswith(os.fsencode(tmp_path) + b"/caf\xe9.png: ")
     asked = qwen3vl_edge(
@@ -147,7 +147,7 @@ def test_ctrl_c_ends_the_program_at_any_moment(bundle: Path, tmp_path: Path) -> 
     n_caught = 0
     for delay_s in (0.15, 0.3, 0.45, 0.6, 0.9, 1.5, 3.0):
         program = subprocess.Popen(
-            [*PROGRAM, "caption", str(bundle), str(tmp_path)],
+            [*PROGRAM, "caption", str(bundle), str(tmp_path), "-o", "-"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -200,7 +200,7 @@ def test_sizes_are_those_without_a_matrix_unless_one_is_given(quantize: Quantize
 def test_lists_of_types_need_no_runtime() -> None:
     code = (
         "import sys; import qwen3vl_edge.cli.type_list; "
-        "assert not {'qwen3vl_edge.caption', 'qwen3vl_edge.runtime.engine'} & sys.modules.keys()"
+        "assert not {'qwen3vl_edge.captions.run', 'qwen3vl_edge.runtime.engine'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -44,9 +44,9 @@ class Reference:
             folder, dtype=torch.float32, attn_implementation="eager"
         ).eval()
 
-    def prompt(self, messages: Sequence[Message]) -> ReferencePrompt:
+    def prompt(self, messages: Sequence[Message], *, add_vision_id: bool = False) -> ReferencePrompt:
         """Render, expand, tokenize and patchify `messages` as transformers does."""
-        text = render(self.template, messages)
+        text = render(self.template, messages, add_vision_id=add_vision_id)
         patches: dict[str, list[NDArray[np.float32]]] = {"image": [], "video": []}
         grids: dict[str, list[tuple[int, int, int]]] = {"image": [], "video": []}
         for item in (item for message in messages for item in message.content):

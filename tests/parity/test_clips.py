@@ -11,6 +11,7 @@ from qwen3vl_edge.converters import convert
 from qwen3vl_edge.demo import CHECKPOINT
 from qwen3vl_edge.limits import VideoLimits
 from qwen3vl_edge.messages import Content, Message
+from qwen3vl_edge.prompt import TextPart
 from qwen3vl_edge.runtime.engine_settings import EngineSettings
 from qwen3vl_edge.runtime.llama_engine import LlamaEngine
 from qwen3vl_edge.video import load_clip
@@ -39,13 +40,15 @@ def pair(
         yield Reference(checkpoint), engine
 
 
-def worst(pair: tuple[Reference, LlamaEngine], prompts: dict[str, list[Message]]) -> dict[str, float]:
+def worst(
+    pair: tuple[Reference, LlamaEngine], prompts: dict[str, list[Message]], *, add_vision_id: bool = False
+) -> dict[str, float]:
     """Give the prompts that differ too much."""
     reference, engine = pair
     found = {}
     for name, messages in prompts.items():
-        expected = reference.next_logits(reference.prompt(messages))
-        given = engine.next_logits(engine.info.template.parts(messages))
+        expected = reference.next_logits(reference.prompt(messages, add_vision_id=add_vision_id))
+        given = engine.next_logits(engine.info.template.parts(messages, add_vision_id=add_vision_id))
         found[name] = kl_divergence(expected, given)
     return {name: kl for name, kl in found.items() if not kl < WORST_KL}
 
@@ -64,6 +67,23 @@ def test_clips_pictures_and_texts_in_any_order_agree(pair: tuple[Reference, Llam
     content += [synthetic_picture(seed, 64, 96), "First this. ", " Then that."]
     mixed = tuple(content[place] for place in random.permutation(len(content)))
     assert worst(pair, {"mixed": [Message("user", (*mixed, QUESTION))]}) == {}
+
+
+def test_numbered_pictures_and_clips_agree(pair: tuple[Reference, LlamaEngine]) -> None:
+    """With ``--vision-ids``, over several turns."""
+    first = (synthetic_clip(1, 5), synthetic_picture(2, 64, 96), synthetic_clip(3, 2), "Compare Video 2.")
+    second = (synthetic_picture(4, 96, 64), "And Picture 2?")
+    prompts = {
+        "one turn": [Message("user", first)],
+        "two turns": [Message("user", first), Message("assistant", ("It is.",)), Message("user", second)],
+        "clips alone": [Message("user", (synthetic_clip(5, 3), synthetic_clip(6, 4), QUESTION))],
+    }
+    assert worst(pair, prompts, add_vision_id=True) == {}
+    numbered = pair[1].info.template.parts(prompts["two turns"], add_vision_id=True)
+    text = "".join(part.text for part in numbered if isinstance(part, TextPart))
+    can_number = "add_vision_id" in pair[0].template  # that of the tiny checkpoint cannot
+    found = [name in text for name in ("Video 2: ", "Picture 2: ", "Video 3: ")]
+    assert found == [can_number, can_number, False]
 
 
 def test_a_clip_from_a_file_agrees(pair: tuple[Reference, LlamaEngine], tmp_path: Path) -> None:

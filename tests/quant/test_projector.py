@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from qwen3vl_edge.bundle import Bundle
-from qwen3vl_edge.converters import convert
-from qwen3vl_edge.converters import plan as plan_module
+from qwen3vl_edge.converters import both_files, convert
 from qwen3vl_edge.ggml_types import TYPES_BY_NAME
 from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.quant.projector import UNPADDED_KEY, WIDTH_KEY, padded_shape, padded_width
@@ -109,5 +108,5 @@ def _plain_and_padded(
 ) -> tuple[Bundle, Bundle]:
     """Both in F32, the second as wide as blocks of 256 would want it."""
     plain = convert(checkpoint, tmp_path / "plain", type="f32", projector_type="f32")
-    monkeypatch.setattr(plan_module, "padded_width", lambda *_: 256)
+    monkeypatch.setattr(both_files, "padded_width", lambda *_: 256)
     return plain, convert(checkpoint, tmp_path / "padded", type="f32", projector_type="f32")

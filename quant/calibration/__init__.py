@@ -1,0 +1,1 @@
+"""Importance matrices from text, pictures and clips."""

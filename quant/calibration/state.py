@@ -1,0 +1,96 @@
+"""A calibration that was interrupted, kept beside the file that it makes until that is there."""
+
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3vl_edge.errors import GGUFError, UsageError
+from qwen3vl_edge.input_files import file_size
+from qwen3vl_edge.quant.imatrix_sums import ImatrixSums
+from qwen3vl_edge.runtime.activations import ActivationSums
+from qwen3vl_edge.writing.publish import temporary_path
+
+__all__ = ["Progressed", "StateFile"]
+
+_SUMS, _COUNTS = "sums ", "counts "  # before the name of a tensor
+_FAULTS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+"""What numpy raises at a damaged archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """How far it came: pieces done, what they gave, and what is to be said of those that gave nothing."""
+
+    n_done: int
+    sums: ImatrixSums
+    notes: tuple[str, ...]
+
+
+class StateFile:
+    """The state beside `target`; `settings` is a digest of everything that the sums depend on."""
+
+    def __init__(self, target: Path, settings: str) -> None:
+        self.path = target.with_name(f"{target.name}.unfinished")
+        self._settings = settings
+
+    def read(self) -> Progressed | None:
+        """Give what is there, exactly as it was saved; None if there is nothing.
+
+        Raises:
+            UsageError: It was begun with other settings.
+            GGUFError: It is damaged.
+        """
+        if not os.path.lexists(self.path):
+            return None
+        file_size(self.path, GGUFError)
+        try:
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+                if str(saved["settings"]) != self._settings:
+                    raise UsageError(
+                        f"{self.path}: was begun with another model, other data or other options; repeat "
+                        "those, or begin anew with --restart"
+                    )
+                return _progressed({name: saved[name] for name in saved.files})
+        except _FAULTS as error:
+            raise GGUFError(f"{self.path}: damaged ({error}); begin anew with --restart") from error
+
+    def save(self, progressed: Progressed) -> None:
+        """Replace what is there.
+
+        Raises:
+            OSError: The disk is full; what is there stays.
+        """
+        arrays: dict[str, NDArray[np.generic]] = {
+            "settings": np.array(self._settings),
+            "n_done": np.array(progressed.n_done),
+            "notes": np.array(progressed.notes, dtype=np.str_),
+        }
+        for name, entry in progressed.sums.entries.items():
+            arrays |= {f"{_SUMS}{name}": entry.sums, f"{_COUNTS}{name}": entry.counts}
+        temporary = temporary_path(self.path)
+        try:
+            with temporary.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Forget it."""
+        self.path.unlink(missing_ok=True)
+
+
+def _progressed(arrays: dict[str, NDArray[np.generic]]) -> Progressed:
+    entries = {
+        name: ActivationSums(
+            arrays[f"{_SUMS}{name}"].astype(np.float64), arrays[f"{_COUNTS}{name}"].astype(np.int64)
+        )
+        for name in (key.removeprefix(_SUMS) for key in arrays if key.startswith(_SUMS))
+    }
+    return Progressed(int(arrays["n_done"]), ImatrixSums(entries), tuple(map(str, arrays["notes"])))

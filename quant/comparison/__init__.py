@@ -1,0 +1,1 @@
+"""What quantization costs, measured with text, pictures and clips."""

@@ -1,0 +1,97 @@
+"""`quantize --bpw` and its kin as a user calls them; in this process."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from qwen3vl_edge.bundle import Bundle
+from qwen3vl_edge.cli.main import run
+from qwen3vl_edge.converters import convert
+from qwen3vl_edge.manifest import Manifest
+from tests.tiny_checkpoint import TinyShape, write_tiny_checkpoint
+
+Command = Callable[..., tuple[int, str, str]]
+FEW = ("--types", "q4_k,Q6_K,Q8_0,F16")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = write_tiny_checkpoint(tmp_path_factory.mktemp("order") / "Tiny", shape=TinyShape(ffn=512))
+    return convert(folder, folder.parent / "f16", type="f16")
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[Command]:
+    def command(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["qwen3vl-edge", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            run()
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return int(left.value.code or 0), said.out, said.err
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "250")
+    terminated = signal.getsignal(signal.SIGTERM)
+    yield command
+    signal.signal(signal.SIGTERM, terminated)
+
+
+def test_the_choices_are_shown_written_and_used_again(command: Command, bundle: Bundle) -> None:
+    order = ("quantize", bundle.folder, "--bpw", 8, *FEW)
+    code, shown, _ = command(*order, "--save-recipe", "r.json", "-o", "first", "--no-verify")
+    assert code == 0
+    assert "share of the damage" in shown
+    first = Manifest.read(Path("first"))
+    assert first.recipe is not None
+    assert first.recipe.order is not None
+    assert first.recipe.order.types == ("Q4_K", "Q6_K", "Q8_0", "F16")
+    assert command("quantize", bundle.folder, "--recipe", "r.json", "-o", "again", "--no-verify")[0] == 0
+    again = Manifest.read(Path("again"))
+    assert [file.sha256 for file in again.files] == [file.sha256 for file in first.files]
+
+
+def test_json_tells_each_choice(command: Command, bundle: Bundle) -> None:
+    code, shown, _ = command("quantize", bundle.folder, "--fit", "900K", *FEW, "--dry-run", "--json")
+    plan = json.loads(shown)
+    assert code == 0
+    assert sum(file["size_bytes"] for file in plan["files"]) <= 900_000
+    planned = {tensor["name"]: tensor["type"] for file in plan["files"] for tensor in file["tensors"]}
+    chosen = plan["order"]["tensors"]
+    assert chosen
+    assert all(planned[tensor["name"]] == tensor["type"] for tensor in chosen)
+    assert sum(tensor["damage"] for tensor in chosen) == pytest.approx(plan["order"]["damage"])
+    assert not list(Path.cwd().iterdir())
+
+
+def test_room_for_all_is_said(command: Command, bundle: Bundle) -> None:
+    code, shown, _ = command("quantize", bundle.folder, "--fit", "1G", *FEW, "--dry-run")
+    assert code == 0
+    assert "nothing is lost" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--bpw", 5, "--fit", "3G"), "two sizes"),
+        (("--bpw", 5, "--type", "Q4_K_M"), "two ways"),
+        (("--bpw", 5, "--pure"), "two ways"),
+        (("--type", "Q4_K_M", "--types", "Q4_K"), "--types is for"),
+        (("--type", "Q4_K_M", "--save-recipe", "r.json"), "--save-recipe is for"),
+        (("--bpw", 5, "--types", "TQ1_0"), "cannot be ordered"),
+        (("--bpw", 0.5, *FEW), "is too small"),
+        (("--fit", "lots"), "is no size"),
+        (("--recipe", "missing.json"), "missing.json: cannot be read"),
+    ],
+)
+def test_wrong_calls(command: Command, bundle: Bundle, arguments: tuple[object, ...], words: str) -> None:
+    code, shown, said = command("quantize", bundle.folder, *arguments)
+    assert (code, shown) == (2, "")
+    assert words in said
+    assert len(said.strip().splitlines()) == 1
