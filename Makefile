@@ -8,7 +8,7 @@ ROOMS := qwen3vl_edge converters quant cli
 SETUP_NATIVE = $(BIN)/python tools/setup_native.py --backend='$(BACKEND)' --cuda-arch='$(CUDA_ARCH)'
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-parity demo test check check-types parity peers bench golden demo-model samples wheel clean
+.PHONY: help setup setup-parity demo test check check-types proof parity peers bench golden demo-model samples wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ check: setup ## Lint, types, layers: what CI checks beside the tests
 
 check-types: setup ## Compare every file type with llama.cpp's quantizer (minutes)
 	$(BIN)/pytest -q -m types
+
+proof: setup ## Caption under kills, poisoned files, aborts and full disks (minutes)
+	$(BIN)/pytest -q -m proof
 
 parity: setup-parity ## Compare with transformers and with llama.cpp's converter
 	$(BIN)/pytest -q -m parity

@@ -80,9 +80,9 @@ def ask(
     if sessions.session is None and not sessions.session_state:
         raise UsageError("--no-session-state needs --session: without it nothing is kept")
     question = options.question(sys.stdin.read() if prompt == "-" else prompt)
-    options.require_files([*(image or ()), *(video or ())])
-    if clips.contact_sheet in {*(image or ()), *(video or ())}:
-        raise UsageError(f"--contact-sheet {clips.contact_sheet} is what is asked about; name another file")
+    media = [*(image or ()), *(video or ())]
+    options.require_files(media)
+    clips.check(media)
     if not dry_run:
         sessions.check()
     clip_options = clips.options_for(video or ())

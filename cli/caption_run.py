@@ -186,14 +186,14 @@ def _count(
 
 def _tell_end(watched: Watched, summary: Summary, journal: "Journal", code: int) -> None:
     stopped = not summary.is_whole or summary.interrupted > 0 or code == INTERRUPTED
-    lines = summary_lines(summary, watched.state.elapsed_s)
+    kept = journal.path is not None
+    lines = summary_lines(summary, watched.state.elapsed_s, kept=kept)
     if stopped:
-        lines.append(going_on(summary, kept=journal.path is not None))
-    lines += watched.notes.lines()
-    if journal.path is not None or summary.failures:  # else the captions themselves, printed, say it all
-        for text in lines:
-            watched.display.note(text)
+        lines.append(going_on(summary, kept=kept))
+    says_more = kept or summary.failures  # than the captions themselves, printed
+    for text in [*(lines if says_more else ()), *watched.notes.lines()]:
+        watched.display.note(text)
     if watched.log is not None:
-        watched.log.write("; ".join(lines))
+        watched.log.write("; ".join([*lines, *watched.notes.lines()]))
     if watched.events is not None:
         watched.events.end(summary, code)

@@ -71,17 +71,17 @@ def _rate(per_second: float | None, unit: str) -> str:
     return f"{per_second:.2g} {unit}" if per_second < 10 else f"{per_second:.0f} {unit}"
 
 
-def summary_lines(summary: "Summary", seconds: float) -> list[str]:
-    """Say what a run has done, and why something was left."""
+def summary_lines(summary: "Summary", seconds: float, *, kept: bool) -> list[str]:
+    """Say what a run has done, and why something was left; `kept` tells whether there is a journal."""
     written = summary.done + summary.restored
-    pace = f", {summary.done / seconds:.2g} images/s" if summary.done and seconds >= 1 else ""
+    pace = f", {_rate(summary.done / seconds, 'images/s')}" if summary.done and seconds >= 1 else ""
     lines = [f"{written} captioned in {clock(seconds)}{pace}"]
     if summary.restored:
         lines[0] += f" ({summary.restored} of them from the journal, without the model)"
     lines += [f"{count} skipped: {_REASONS[reason]}" for reason, count in summary.skipped.items() if count]
     lines += [f"{summary.failed} failed"] if summary.failed else []
     lines += [f"{summary.crashed} crashed the worker and are set aside"] if summary.crashed else []
-    if summary.failed or summary.crashed:
+    if kept and (summary.failed or summary.crashed):
         lines.append("--retry-failed takes them again")
     return lines
 

@@ -43,9 +43,10 @@ def _print(facts: "ClipFacts", done: "Decoded | None") -> None:
     found, container = facts.found, facts.container
     lines = {facts.kind: f"{escaped(facts.path)}, {facts.size_bytes / 1000:,.0f} kB"}
     if container is not None:
-        n_frames = "an unknown number of" if container.n_frames is None else str(container.n_frames)
+        n_frames = container.n_frames
+        claimed = "an unknown number of frames" if n_frames is None else _frames(n_frames)
         lines["its header says"] = (
-            f"{n_frames} frames at {container.fps:g} fps, {container.width}×{container.height} px, "
+            f"{claimed} at {container.fps:g} fps, {container.width}×{container.height} px, "
             f"codec {escaped(container.codec) or 'unknown'}"
             + (f", turned by {container.rotation_deg}°" if container.rotation_deg else "")
         )

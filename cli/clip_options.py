@@ -92,6 +92,20 @@ class DrawnClipChoice(ClipChoice):
         ),
     ] = None
 
+    def check(self, media: Sequence[Path]) -> None:
+        """Make sure that the sheet is drawn over nothing of what is asked about.
+
+        Raises:
+            UsageError: It would be, or would be a frame the next time, or is a folder.
+        """
+        sheet = self.contact_sheet
+        if sheet is None:
+            return
+        if sheet.is_dir():
+            raise UsageError(f"--contact-sheet {sheet} is a folder; name a picture in it")
+        if {sheet.resolve(), sheet.resolve().parent} & {path.resolve() for path in media}:
+            raise UsageError(f"--contact-sheet {sheet} is among what is asked about; name another file")
+
     def draw(self, clips: Sequence["Clip"], factor: int) -> None:
         """Write the contact sheet, if one is wanted.
 

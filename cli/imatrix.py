@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["imatrix"]
 
+_ONLY_MERGED = "without a MODEL nothing is measured: give --merge, -o and --overwrite alone"
+
 
 @grouped
 def imatrix(
@@ -54,14 +56,21 @@ def imatrix(
         ),
     ] = None,
     answer_tokens: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=0, help="Tokens of the model's own answer, at most, read on after a picture or clip."
+            min=0,
+            help="Tokens of the model's own answer, at most, read on after a picture or clip.  [default: 64]",
+            show_default=False,
         ),
-    ] = 64,
+    ] = None,
     image_max_tokens: Annotated[
-        int, typer.Option(min=1, help="Tokens that a picture is shown with at most.")
-    ] = 1024,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Tokens that a picture of --images is shown with at most.  [default: 1024]",
+            show_default=False,
+        ),
+    ] = None,
     process_output: Annotated[
         bool,
         typer.Option(
@@ -103,19 +112,37 @@ def imatrix(
     qwen3vl-edge imatrix --merge text.imatrix.gguf --merge photos.imatrix.gguf -o both.imatrix.gguf
     qwen3vl-edge quantize Qwen3-VL-2B-Instruct-GGUF --type IQ2_XS --imatrix 2b.imatrix.gguf
     """
-    from qwen3vl_edge.quant.calibration.calibrate import CalibrationOptions, Sources
+    from qwen3vl_edge.quant.calibration.calibrate import DEFAULT_ANSWER, CalibrationOptions, Sources
+    from qwen3vl_edge.quant.shown_files import DEFAULT_PICTURE_TOKENS
 
     if out is None:
         raise UsageError("-o says which file to write; give one, such as model.imatrix.gguf")
-    sources = Sources(
-        images, videos, text, with_default_set, picture_tokens=image_max_tokens, clip_options=_shown(clips)
-    )
     if clips != ClipChoice() and videos is None:
         raise UsageError("--fps, --frames and the like are about --videos, and none are given")
+    if image_max_tokens is not None and images is None:
+        raise UsageError("--image-max-tokens is about --images, and none are given")
+    sources = Sources(
+        images,
+        videos,
+        text,
+        with_default_set,
+        picture_tokens=image_max_tokens or DEFAULT_PICTURE_TOKENS,
+        clip_options=_shown(clips),
+    )
+    if answer_tokens is not None and not sources.shows_something:
+        raise UsageError("--answer-tokens is about pictures and clips, and none are given")
     wanted = CalibrationOptions(
-        chunks, answer_tokens, process_output, tuple(merge or ()), restart=restart, overwrite=overwrite
+        chunks,
+        DEFAULT_ANSWER if answer_tokens is None else answer_tokens,
+        process_output,
+        tuple(merge or ()),
+        restart=restart,
+        overwrite=overwrite,
     )
     if model is None:
+        machine = (mmproj, threads, projector_device, device != "auto", gpu_layers != "auto")
+        if any(machine) or answer_tokens is not None:
+            raise UsageError(_ONLY_MERGED)
         _merge(out, sources, wanted, as_json=json)
         return
     from qwen3vl_edge.cli import imatrix_view, view
@@ -131,7 +158,7 @@ def imatrix(
 
 def _shown(clips: ClipChoice) -> "ClipOptions":
     """Give what is shown of clips: what is asked for, or a little of each."""
-    from qwen3vl_edge.quant.calibration.calibrate import DEFAULT_CLIP_OPTIONS
+    from qwen3vl_edge.quant.shown_files import DEFAULT_CLIP_OPTIONS
 
     return DEFAULT_CLIP_OPTIONS if clips == ClipChoice() else clips.options()
 
@@ -150,7 +177,7 @@ def _merge(out: Path, sources: "Sources", wanted: "CalibrationOptions", *, as_js
     if not wanted.merged:
         raise UsageError("give a MODEL to measure, or matrices to add up with --merge")
     if sources != Sources() or wanted != CalibrationOptions(merged=wanted.merged, overwrite=wanted.overwrite):
-        raise UsageError("without a MODEL nothing is measured: give --merge, -o and --overwrite alone")
+        raise UsageError(_ONLY_MERGED)
     refuse_existing(out, overwrite=wanted.overwrite)
     merged = merge_imatrices(wanted.merged)
     write_imatrix(out, merged, overwrite=wanted.overwrite)

@@ -58,7 +58,7 @@ def inspect(
     from qwen3vl_edge.cli import clip_facts, imatrix_view, tables, verification_view, view
     from qwen3vl_edge.demo import DEMO_NAME
     from qwen3vl_edge.inspection import kind_of
-    from qwen3vl_edge.quant.imatrix_report import is_imatrix
+    from qwen3vl_edge.quant.imatrix_kind import is_imatrix
 
     if mmproj and not verify:
         raise UsageError("--mmproj needs --verify: without it each file is shown for itself")

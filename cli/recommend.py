@@ -108,7 +108,7 @@ def _comparison(
     cache: Path | None,
 ) -> "Comparison":
     from qwen3vl_edge.cli import view
-    from qwen3vl_edge.quant.comparison.report import read_comparison
+    from qwen3vl_edge.quant.comparison.saved import read_comparison
 
     if source.endswith(".json"):
         if candidates or material != MaterialOptions() or engine != EngineOptions() or cache is not None:

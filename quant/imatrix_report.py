@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from qwen3vl_edge.gguf_format import MAGIC
-from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.quant.calibration.collect import Collected
 from qwen3vl_edge.quant.imatrix_sums import ImatrixSums
 
-__all__ = ["ImatrixReport", "imatrix_report", "is_imatrix"]
+__all__ = ["ImatrixReport", "imatrix_report"]
 
 _PROJECTOR = ("v.", "mm.")
 _SHOWN_EXPERTS = 12
@@ -85,20 +83,6 @@ def imatrix_report(path: Path, sums: ImatrixSums, collected: Collected | None = 
         untouched_experts=dict(sums.untouched_experts()),
         datasets=sums.datasets,
     )
-
-
-def is_imatrix(path: Path) -> bool:
-    """Tell whether `path` is an importance matrix: a GGUF file that says so, or a ``.dat``.
-
-    Raises:
-        GGUFError: It begins as GGUF and is damaged.
-    """
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            return path.suffix.lower() == ".dat"
-    return GGUFInfo.read(path).metadata.get("general.type") == "imatrix"
 
 
 def _some(numbers: tuple[int, ...]) -> str:

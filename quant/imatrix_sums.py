@@ -12,6 +12,7 @@ from qwen3vl_edge.errors import GGUFError, UsageError, join_problems
 from qwen3vl_edge.ggml_types import TYPES_BY_NAME
 from qwen3vl_edge.gguf_format import ValueType
 from qwen3vl_edge.quant.imatrix_files import ImatrixEntry, read_imatrix_entries
+from qwen3vl_edge.quant.imatrix_kind import is_gguf, is_imatrix
 from qwen3vl_edge.runtime.activations import ActivationSums, SumsByName
 from qwen3vl_edge.writing.gguf_header import KeyValue, TensorEntry, array, encode_header, padding
 from qwen3vl_edge.writing.publish import temporary_path
@@ -147,15 +148,18 @@ def write_imatrix(path: Path, imatrix: ImatrixSums, *, overwrite: bool = False) 
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Refuse to write over a file unless that is wanted, and over anything else at all.
+    """Refuse to write over a file unless that is wanted, and over anything else, as a model, at all.
 
     Raises:
         UsageError: Something is in the way, or the folder is not there.
+        GGUFError: What is there begins as GGUF and is damaged, so that nobody knows what it is.
     """
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(f"{path}: give a file in a folder that is there")
     if os.path.lexists(path) and not (overwrite and path.is_file()):
         raise UsageError(f"{path}: exists; choose another name, or --overwrite")
+    if path.is_file() and is_gguf(path) and not is_imatrix(path):
+        raise UsageError(f"{path}: is a model, not an importance matrix; choose another name")
 
 
 def _metadata(imatrix: ImatrixSums) -> list[KeyValue]:

@@ -42,7 +42,7 @@ def common_plans(
     """Give options like `options` with which all `clips` together take at most `n_tokens`, the best first.
 
     Each has one thing changed, as much as it must: smaller frames, less for each clip, fewer frames, fewer a
-    second, or, of a single clip, only its beginning.
+    second, or, of a single clip or where nothing else helps, only the beginning.
 
     Raises:
         ContextFullError: Not even one frame of each fits.
@@ -54,9 +54,11 @@ def common_plans(
     of_one = (fitting.smaller, fitting.fewer, fitting.shorter)
     of_several = (fitting.smaller, fitting.bounded, fitting.fewer, fitting.slower)
     found = tuple(option for way in (of_one if len(clips) == 1 else of_several) for option in way())
-    found = found or tuple(fitting.smaller(least=1))
+    found = found or tuple(fitting.shorter()) or tuple(fitting.smaller(least=1))
     if not found:
         what = "no frame of the clip fits" if len(clips) == 1 else "the clips do not fit with a frame of each"
+        if options.fps is not None and any(footage.is_untimed for footage in clips):
+            what = f"at --fps {options.fps:g}, which pictures without times need, no plan fits"
         raise ContextFullError(
             f"{what} in the {max(n_tokens, 0)} tokens that are left for it; ask for more with --ctx, "
             "or start anew"
@@ -127,7 +129,8 @@ class _Fitting:
 
     def shorter(self) -> Iterator[ClipOptions]:
         """As many as fit from the beginning on, as close as before; not where their number was asked for."""
-        (footage,), (plan,) = self._clips, self._plans
+        plans = zip(self._clips, self._plans, strict=True)
+        footage, plan = max(plans, key=lambda both: both[1].stamps_s[-1] - both[1].stamps_s[0])
         first = footage.start_s + plan.indices[0] / plan.fps
         ends = [int(stamp * 10) / 10 for stamp in plan.stamps_s]
         long_enough = [number for number, end in enumerate(ends) if end - first >= _LEAST_RANGE_S]

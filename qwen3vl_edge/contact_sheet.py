@@ -14,7 +14,7 @@ from qwen3vl_edge.errors import MediaError
 __all__ = ["contact_sheet", "save_contact_sheet"]
 
 _FRAME_PX, _GAP_PX, _MARGIN_PX, _LINE_PX, _TITLE_PX = 160, 4, 16, 18, 46
-_PAPER, _INK, _FAINT = (255, 255, 255), (32, 32, 32), (120, 120, 120)
+_PAPER, _INK, _FAINT, _EDGE = (255, 255, 255), (32, 32, 32), (120, 120, 120), (208, 208, 208)
 _WIDEST, _MOST_COLUMNS = 4, 8  # frames to a row: even a long clip should not become a strip
 _MAX_SIDE_PX = 30_000
 _ELLIPSIS = "..."  # the built-in font has few signs
@@ -61,7 +61,14 @@ def save_contact_sheet(path: Path, clips: Sequence[Clip], factor: int) -> None:
     except (OSError, ValueError) as error:
         with suppress(OSError):
             draft.unlink()
-        raise MediaError(f"{path}: the contact sheet cannot be written ({error}); try a .png") from error
+        raise MediaError(f"{path}: the contact sheet cannot be written ({_reason(error)})") from error
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Give the reason and what helps; the file's temporary name means nothing to the user."""
+    if isinstance(error, OSError) and error.strerror is not None:
+        return error.strerror
+    return f"{str(error).partition(':')[0]}; try a .png"
 
 
 def _n_columns(clip: Clip) -> int:
@@ -88,12 +95,17 @@ def _draw_clip(sheet: Image.Image, clip: Clip, top: int, columns: int, factor: i
     plan, room = clip.plan, sheet.width - 2 * _MARGIN_PX
     _write(pen, (_MARGIN_PX, top + 8), Path(clip.source).name, 15, _INK, room)
     about = (
-        f"{len(set(plan.indices))} frames of {clip.footage.n_frames} in {len(plan.stamps_s)} moments, "
+        f"{len(set(plan.indices))} of {_counted(clip.footage.n_frames, 'frame')} in "
+        f"{_counted(len(plan.stamps_s), 'moment')}, "
         f"{plan.width} by {plan.height} px, {plan.n_tokens(factor)} tokens"
     )
     _write(pen, (_MARGIN_PX, top + 27), about, 12, _FAINT, room)
     for moment, (left, upper) in zip(range(len(clip.moments)), _places(clip, top, columns), strict=False):
         _draw_moment(sheet, clip, moment, (left, upper), factor)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _places(clip: Clip, top: int, columns: int) -> Iterator[tuple[int, int]]:
@@ -107,10 +119,12 @@ def _places(clip: Clip, top: int, columns: int) -> Iterator[tuple[int, int]]:
 def _draw_moment(sheet: Image.Image, clip: Clip, number: int, corner: tuple[int, int], factor: int) -> None:
     left, top = corner
     width, height = _thumbnail(clip)
+    pen, room = ImageDraw.Draw(sheet), 2 * _FRAME_PX
     for place, frame in enumerate(clip.moments[number].frames):
         small = Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS)
-        sheet.paste(small, (left + place * (width + _GAP_PX), top))
-    pen, room = ImageDraw.Draw(sheet), 2 * _FRAME_PX
+        begins = left + place * (width + _GAP_PX)
+        pen.rectangle((begins - 1, top - 1, begins + width, top + height), outline=_EDGE)
+        sheet.paste(small, (begins, top))
     first, second = clip.plan.indices[2 * number : 2 * number + 2]
     n_tokens = (clip.plan.height // factor) * (clip.plan.width // factor)
     numbers = f"frame {first}, twice" if first == second else f"frames {first}, {second}"

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from qwen3vl_edge.errors import MediaError
 from qwen3vl_edge.limits import ImageLimits, MediaLimits, smart_resize
-from qwen3vl_edge.picture_files import PICTURE_FAULTS, faults_named, open_picture, permit_pixels
+from qwen3vl_edge.picture_files import PICTURE_FAULTS, faults_named, open_picture, permit_pixels, picture_in
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -131,22 +131,25 @@ def load_picture_bytes(
     if not data:
         raise MediaError(f"{path} is empty (0 bytes)")
     permit_pixels(media.max_pixels)
-    with faults_named(path), open_picture(io.BytesIO(data), data[:64]) as image:
-        if image.width * image.height > media.max_pixels:
-            raise MediaError(
-                f"{image.width} × {image.height} px are more than the {media.max_pixels} allowed; scale it "
-                "down, or allow more with --max-pixels"
-            )
-        upright = flatten(image)
-        return Picture(fit(upright, limits), str(path)), upright.size
+    with faults_named(path):
+        try:
+            opened = open_picture(io.BytesIO(data), data[:64])
+        except Image.DecompressionBombError:
+            raise MediaError(_too_many(media)) from None
+        with opened as image:
+            if image.width * image.height > media.max_pixels:
+                raise MediaError(f"{image.width} × {image.height} px: {_too_many(media)}")
+            upright = flatten(image)
+            return Picture(fit(upright, limits), str(path)), upright.size
+
+
+def _too_many(media: MediaLimits) -> str:
+    return f"claims more than {media.max_pixels} pixels; scale it down, or allow more with --max-pixels"
 
 
 def _load(path: Path, fitted: Callable[[Image.Image], Pixels]) -> Picture:
-    with faults_named(path), path.open("rb") as file:
-        head = file.read(64)
-        file.seek(0)
-        with open_picture(file, head) as image:
-            return Picture(fitted(flatten(image)), str(path))
+    with faults_named(path), picture_in(path) as image:
+        return Picture(fitted(flatten(image)), str(path))
 
 
 def flatten(image: Image.Image) -> Image.Image:

@@ -123,7 +123,7 @@ def kind_of(path: Path) -> Kind:
         return "checkpoint"
     if path.is_dir():
         return "bundle"
-    raise UsageError(f"{path}: no such file or folder; give a GGUF file, a bundle or a checkpoint folder")
+    raise UsageError(f"{path}: no such file or folder; give a model, a clip, or a folder of either")
 
 
 def _inspect_file(path: Path) -> Inspection:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qwen3vl_edge.errors import EngineError
 
-__all__ = ["native_library", "native_library_dir", "user_cache_dir"]
+__all__ = ["native_library", "native_library_dir", "user_cache_dir", "user_data_dir"]
 
 
 def user_cache_dir() -> Path:
@@ -15,10 +15,20 @@ def user_cache_dir() -> Path:
 
     It need not exist. A relative ``$XDG_CACHE_HOME`` is ignored, as the XDG specification asks.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not base.is_absolute():
-        base = Path("~/.cache").expanduser()
-    return base / "qwen3vl-edge"
+    return _xdg("XDG_CACHE_HOME", "~/.cache")
+
+
+def user_data_dir() -> Path:
+    """Folder for what cannot be made again: ``$XDG_DATA_HOME/qwen3vl-edge``, or that in ``~/.local/share``.
+
+    It need not exist. A relative ``$XDG_DATA_HOME`` is ignored, as the XDG specification asks.
+    """
+    return _xdg("XDG_DATA_HOME", "~/.local/share")
+
+
+def _xdg(variable: str, otherwise: str) -> Path:
+    base = Path(os.environ.get(variable, ""))
+    return (base if base.is_absolute() else Path(otherwise).expanduser()) / "qwen3vl-edge"
 
 
 def native_library_dir() -> Path:

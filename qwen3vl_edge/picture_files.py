@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from qwen3vl_edge.errors import MediaError
 
-__all__ = ["PICTURE_FAULTS", "faults_named", "is_heif", "open_picture", "permit_pixels"]
+__all__ = ["PICTURE_FAULTS", "faults_named", "is_heif", "open_picture", "permit_pixels", "picture_in"]
 
 PICTURE_FAULTS = (
     OSError,
@@ -29,6 +29,7 @@ PICTURE_FAULTS = (
 )
 """What Pillow's decoders raise at damaged files."""
 
+_HEAD_BYTES = 64
 _FTYP = b"ftyp"
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
@@ -65,6 +66,16 @@ def open_picture(file: IO[bytes], head: bytes) -> Image.Image:
         pillow_heif.register_heif_opener()
         formats = _HEIF_FORMATS
     return Image.open(file, formats=formats)
+
+
+@contextmanager
+def picture_in(path: Path) -> Iterator[Image.Image]:
+    """Open the picture in the file `path` as `open_picture` does; raises one of `PICTURE_FAULTS`, too."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+        file.seek(0)
+        with open_picture(file, head) as picture:
+            yield picture
 
 
 def permit_pixels(max_pixels: int) -> None:

@@ -67,6 +67,21 @@ def test_pictures_whose_rate_was_given_keep_it() -> None:
         assert found
 
 
+def test_where_nothing_else_helps_several_clips_are_cut_short() -> None:
+    folder = Footage(40, 10.0, 64, 64, is_untimed=True)
+    options = ClipOptions(fps=10.0)
+    long = Footage(2400, 10.0, 96, 64)
+    (found,) = common_plans((folder, long), LIMITS, options, 2000)
+    assert found == ClipOptions(fps=10.0, end_s=found.end_s)
+    assert 1900 < tokens(found, folder, long) <= 2000
+
+
+def test_a_rate_that_cannot_be_kept_is_named() -> None:
+    folder = Footage(4, 10.0, 640, 480, is_untimed=True)
+    with pytest.raises(ContextFullError, match="at --fps 10, which pictures without times need"):
+        common_plans((folder, folder), LIMITS, ClipOptions(fps=10.0), 20)
+
+
 def test_a_clip_that_fits_is_left_as_it_is() -> None:
     options = ClipOptions(n_frames=4)
     assert plan_that_fits(MINUTE, LIMITS, options, 100_000) == options

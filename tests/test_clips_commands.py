@@ -237,6 +237,27 @@ def test_a_contact_sheet_is_drawn(call: Call, engine: RecordingEngine, film: Pat
         assert sheet.height > 600
 
 
+@pytest.mark.parametrize("sheet", [".", "film", "film/new.png", "film/../film/0.png", "clip.mp4", "one.png"])
+def test_a_contact_sheet_is_drawn_over_nothing_that_is_shown(
+    call: Call,  # noqa: F811
+    engine: RecordingEngine,  # noqa: F811
+    film: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sheet: str,
+) -> None:
+    (tmp_path / "film").mkdir()
+    for path in (tmp_path / "film" / "0.png", tmp_path / "one.png"):
+        Image.new("RGB", (64, 64)).save(path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    monkeypatch.chdir(tmp_path)
+    media = ["-v", film, "-v", tmp_path / "film", "-i", tmp_path / "one.png"]
+    code, out, err = call("ask", "demo", "What?", *media, "--contact-sheet", sheet)
+    assert (code, out, engine.prompts) == (2, "", [])
+    assert f"--contact-sheet {sheet} is " in err.replace("film/../film", sheet.rpartition("/")[0])
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_a_folder_of_pictures_is_a_clip(call: Call, engine: RecordingEngine, tmp_path: Path) -> None:  # noqa: F811
     (tmp_path / "film").mkdir()
     for number in range(6):

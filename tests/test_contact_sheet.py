@@ -37,6 +37,14 @@ def test_stamps_and_tokens_are_written_below(clip: Clip) -> None:
     assert not np.array_equal(sheet[below + 19 : below + 36, lines], other[below + 19 : below + 36, lines])
 
 
+def test_white_frames_can_be_told_from_the_paper(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), (255, 255, 255)).save(tmp_path / "white.png")
+    white = load_clip(tmp_path / "white.png", VideoLimits())
+    sheet = np.asarray(contact_sheet([white], 32))
+    row = sheet[46 + 80, :, 0]
+    assert np.flatnonzero(row < 230).tolist() == [15, 16 + 160, 16 + 164 - 1, 16 + 164 + 160]
+
+
 def test_several_clips_stand_below_each_other(clip: Clip) -> None:
     one, two = contact_sheet([clip], 32), contact_sheet([clip, clip], 32)
     assert (two.width, two.height) == (one.width, 2 * one.height)
@@ -45,8 +53,11 @@ def test_several_clips_stand_below_each_other(clip: Clip) -> None:
 def test_a_kind_of_file_that_cannot_be_written_is_said(clip: Clip, tmp_path: Path) -> None:
     save_contact_sheet(tmp_path / "sheet.png", [clip], 32)
     assert (tmp_path / "sheet.png").stat().st_size > 1000
-    for name in ("sheet.xyz", "absent/sheet.png"):
-        with pytest.raises(MediaError, match=r"cannot be written .* try a \.png"):
+    for name, reason in (
+        ("sheet.xyz", "unknown file extension; try a .png"),
+        ("absent/a.png", "No such file.*y"),
+    ):
+        with pytest.raises(MediaError, match=rf"{name}: the contact sheet cannot be written \({reason}\)$"):
             save_contact_sheet(tmp_path / name, [clip], 32)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a clip.mp4", "sheet.png"]
 

@@ -117,11 +117,9 @@ def bomb(side: int) -> bytes:
 
 
 def test_pictures_with_too_many_pixels_are_refused_unread() -> None:
-    with pytest.raises(
-        MediaError, match=r"^x: 400 × 400 px are more than the 100000 allowed; .*--max-pixels"
-    ):
+    with pytest.raises(MediaError, match=r"^x: 400 × 400 px: claims more than 100000 .*--max-pixels"):
         load_picture_bytes(bomb(400), Path("x"), SMALL, MediaLimits(max_pixels=100_000))
-    with pytest.raises(MediaError, match="^x.* pixels"):
+    with pytest.raises(MediaError, match="^x: claims more than 178956970 pixels.*--max-pixels"):
         load_picture_bytes(bomb(60_000), Path("x"), SMALL, ANY)
 
 

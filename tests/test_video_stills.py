@@ -78,6 +78,37 @@ def test_the_pictures_of_a_folder_come_as_fast_as_is_said(tmp_path: Path) -> Non
     assert clip.plan.stamps_s == pytest.approx((0.05, 0.25, 0.45, 0.65, 0.85))
 
 
+def test_hidden_files_are_no_frames(tmp_path: Path) -> None:
+    """``._1.png`` is what macOS writes beside ``1.png``."""
+    write_stills(tmp_path / "film", [f"{number}.png" for number in range(4)])
+    for number in range(4):
+        (tmp_path / "film" / f"._{number}.png").write_bytes(b"\0\5\x16\7" + bytes(100))
+    clip = load_clip(tmp_path / "film", LIMITS)
+    assert levels(clip) == [0, 1, 2, 3]
+    assert clip.notes == ()
+
+
+def test_a_frame_that_cannot_be_opened_is_replaced_like_a_damaged_one(tmp_path: Path) -> None:
+    write_stills(tmp_path / "film", ["0.png"])
+    (tmp_path / "film" / "1.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "film" / "2.png").mkdir()
+    clip = load_clip(tmp_path / "film", LIMITS)
+    assert levels(clip) == [0, 0]
+    (note,) = clip.notes
+    assert "1.png cannot be read" in note
+
+
+def test_a_frame_that_is_a_program_for_a_printer_is_not_run(tmp_path: Path) -> None:
+    """Pillow would have Ghostscript run what is EPS by its content."""
+    write_stills(tmp_path / "film", [f"{number}.png" for number in range(4)])
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 96 64\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "film" / "2.png").write_bytes(program)
+    clip = load_clip(tmp_path / "film", LIMITS)
+    assert levels(clip) == [0, 1, 1, 3]
+    (note,) = clip.notes
+    assert "2.png cannot be read" in note
+
+
 @pytest.mark.parametrize(
     "names",
     [

@@ -32,7 +32,6 @@ def show_answer(chat: Chat, events: Iterator[ChatEvent]) -> bool:
         EdgeError: As the events do.
     """
     before = chat.conversation.history
-    chat.screen.begin(chat.view, "reading …")
     try:
         chat.last = _run(chat, events) or chat.last
     finally:
@@ -58,12 +57,11 @@ def cost_line(cost: Cost) -> str:
 
 def _run(chat: Chat, events: Iterator[ChatEvent]) -> Finished | None:
     """Show the events; Ctrl-C ends the answer meanwhile, not the program."""
-    engine, screen, end = chat.conversation.engine, chat.screen, None
+    screen, end = chat.screen, None
     generator = cast("Generator[ChatEvent]", events)
-    with closing(generator), answering(engine) as pressed:
+    with closing(generator), answering(chat.conversation.engine):
+        screen.begin(chat.view, "reading …")
         for event in generator:
-            if pressed.is_set():  # perhaps before there was an answer to end
-                engine.cancel()
             match event:
                 case Reasoned(text=text):
                     screen.reason(text)

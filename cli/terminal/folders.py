@@ -3,18 +3,7 @@
 import os
 from pathlib import Path
 
-__all__ = ["private_file", "private_folder", "user_data_dir"]
-
-
-def user_data_dir() -> Path:
-    """Folder for what cannot be made again: ``$XDG_DATA_HOME/qwen3vl-edge``, or that in ``~/.local/share``.
-
-    It need not exist. A relative ``$XDG_DATA_HOME`` is ignored, as the XDG specification asks.
-    """
-    base = Path(os.environ.get("XDG_DATA_HOME", ""))
-    if not base.is_absolute():
-        base = Path("~/.local/share").expanduser()
-    return base / "qwen3vl-edge"
+__all__ = ["private_file", "private_folder"]
 
 
 def private_folder(path: Path) -> Path:

@@ -57,10 +57,14 @@ def send(chat: Chat, line: str) -> None:
     content = [*chat.attachments, *_at_the_end_first(_well_formed(typed))]
     if media_of(content):
         _show_cost(chat, content)
+    told = _notes(content)
     if ask(chat, content):
         chat.attachments.clear()
     else:
         chat.draft = line
+    for text in _notes(content):
+        if text not in told:  # damage that showed when frames were decoded
+            chat.screen.note(text)
 
 
 def _list(chat: Chat, content: list[Content]) -> None:
@@ -68,8 +72,13 @@ def _list(chat: Chat, content: list[Content]) -> None:
         chat.screen.note(f"[{number}] {described(media, chat.factor_px)}")
         if chat.view.preview:
             chat.screen.picture(first_pixels(media))
-        for text in media.notes if isinstance(media, Clip) else ():
-            chat.screen.note(escaped(text))
+        for text in _notes([media]):
+            chat.screen.note(text)
+
+
+def _notes(content: list[Content]) -> list[str]:
+    """Say what of the clips cannot be used, as far as is known by now."""
+    return [escaped(note) for item in content if isinstance(item, Clip) for note in item.notes]
 
 
 def _show_cost(chat: Chat, content: list[Content]) -> None:

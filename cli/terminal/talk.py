@@ -12,7 +12,6 @@ from qwen3vl_edge.chat import Conversation
 from qwen3vl_edge.cli.interrupt import Interrupted
 from qwen3vl_edge.cli.terminal.attachments import media_of
 from qwen3vl_edge.cli.terminal.chat_state import Chat
-from qwen3vl_edge.cli.terminal.folders import user_data_dir
 from qwen3vl_edge.cli.terminal.keeper import Keeper, last_chat
 from qwen3vl_edge.cli.terminal.loop import ChatLoop
 from qwen3vl_edge.cli.terminal.media_commands import SAMPLE
@@ -21,6 +20,7 @@ from qwen3vl_edge.cli.terminal.rich_screen import RichScreen
 from qwen3vl_edge.cli.terminal.screen import PlainScreen, Screen
 from qwen3vl_edge.cli.terminal.status import status_line
 from qwen3vl_edge.demo import DEMO_NAME
+from qwen3vl_edge.paths import user_data_dir
 
 __all__ = ["greet", "is_typed", "open_chat", "screen", "talk"]
 

@@ -60,13 +60,23 @@ def candidates(
             one get the type that llama.cpp puts in its place.
         has_importance: Whether there is an importance for it: some types are of no use without one.
         allow_requantize: Whether blocks may become smaller ones.
+
+    Raises:
+        UsageError: all of `wanted` need an importance that is not there.
     """
     before = material.before
     if before.name not in FLOATS and not allow_requantize:
         return [before]
     kinds = list(wanted) if wanted is not None else [*DEFAULT_TYPES, _float_of(before)]
     fitting = [fit(material.name, shape, kind, "")[0] for kind in kinds]
-    usable = [kind for kind in fitting if has_importance or not needs_importance(material.name, kind)]
+    # llama.cpp lets embedding and output have any type without a matrix: only if the user says so
+    name = "" if wanted is None else material.name
+    usable = [kind for kind in fitting if has_importance or not needs_importance(name, kind)]
+    if not usable:
+        raise UsageError(
+            f"--types {', '.join(kind.name for kind in kinds)}: need an importance matrix with "
+            f"{material.name}; give it with --imatrix, or more types"
+        )
     if before.name not in FLOATS and before.fits(shape):
         usable = [before, *(kind for kind in usable if kind.nbytes(shape) < before.nbytes(shape))]
     return list(dict.fromkeys(usable))

@@ -18,18 +18,19 @@ from qwen3vl_edge.quant.calibration.default_set import (
 )
 from qwen3vl_edge.quant.calibration.own_data import chunks_of, clips_in, pictures_in, read_text
 from qwen3vl_edge.quant.calibration.pieces import Piece, in_turn
-from qwen3vl_edge.quant.calibration.state import StateFile
+from qwen3vl_edge.quant.calibration.state import StateFile, alone
 from qwen3vl_edge.quant.gguf_facts import unpadded
 from qwen3vl_edge.quant.imatrix_sums import CHUNK_SIZE, merge_imatrices, refuse_existing, write_imatrix
+from qwen3vl_edge.quant.shown_files import DEFAULT_CLIP_OPTIONS, DEFAULT_PICTURE_TOKENS
 from qwen3vl_edge.runtime.activation_reader import ActivationReader
 from qwen3vl_edge.runtime.activations import ActivationSums, Collector, SumsByName
 from qwen3vl_edge.runtime.engine_settings import DEFAULT_SETTINGS, EngineSettings
 from qwen3vl_edge.runtime.llama_engine import LlamaEngine
 
-__all__ = ["DEFAULT_CLIP_OPTIONS", "CalibrationOptions", "Sources", "calibrate"]
+__all__ = ["DEFAULT_ANSWER", "CalibrationOptions", "Sources", "calibrate"]
 
-DEFAULT_CLIP_OPTIONS = ClipOptions(n_frames=16, max_tokens=2048)
-"""Enough of a clip; what the model would be shown of a long one takes a CPU an hour."""
+DEFAULT_ANSWER = 64
+"""Tokens of the model's own answer, at most, that are read on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,18 @@ class Sources:
     videos: Path | None = None
     text: Path | None = None
     with_default: bool = False
-    picture_tokens: int = 1024
+    picture_tokens: int = DEFAULT_PICTURE_TOKENS
     clip_options: ClipOptions = DEFAULT_CLIP_OPTIONS
 
     @property
     def takes_default(self) -> bool:
         """Whether the default set is shown."""
         return self.with_default or not (self.images or self.videos or self.text)
+
+    @property
+    def shows_something(self) -> bool:
+        """Whether there is more than text."""
+        return bool(self.images or self.videos) or self.takes_default
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,7 +76,7 @@ class CalibrationOptions:
     """
 
     n_pieces: int | None = None
-    n_answer: int = 64
+    n_answer: int = DEFAULT_ANSWER
     process_output: bool = False
     merged: tuple[Path, ...] = ()
     restart: bool = False
@@ -81,6 +87,14 @@ class CalibrationOptions:
             raise UsageError(f"{self.n_pieces} pieces make no matrix; ask for 1 or more")
         if self.n_answer < 0:
             raise UsageError(f"an answer cannot have {self.n_answer} tokens; ask for 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text that only a model can cut into chunks."""
+
+    name: str
+    text: str
 
 
 def calibrate(  # noqa: PLR0913 -- all but the first three have defaults
@@ -98,29 +112,42 @@ def calibrate(  # noqa: PLR0913 -- all but the first three have defaults
 
     Raises:
         UsageError: `target` exists, a source holds nothing, or another run was interrupted there.
+        EdgeError: Another run is writing `target`.
         GGUFError: A file cannot be used.
         EngineError: llama.cpp refuses the model or fails.
         OSError: `target` cannot be written.
     """
     refuse_existing(target, overwrite=options.overwrite)
-    begun = merge_imatrices(options.merged)  # before hours of work
+    begun, found = merge_imatrices(options.merged), _found(sources)  # before hours of work
+    with alone(target):
+        collected = _collect(bundle, found, target, options, settings, progress)
+        merged = begun.plus(_unpadded(collected.sums.entries, bundle), sources.names)
+        write_imatrix(target, merged, overwrite=options.overwrite)
+        StateFile.beside(target).unlink(missing_ok=True)
+    return replace(collected, sums=merged)
+
+
+def _collect(  # noqa: PLR0913, PLR0917 -- the parts of one run
+    bundle: Bundle,
+    found: Sequence[_Text | Sequence[Piece]],
+    target: Path,
+    options: CalibrationOptions,
+    settings: EngineSettings,
+    progress: Progress,
+) -> Collected:
     weights = weights_of(bundle, process_output=options.process_output)
     collector = Collector(weights)
     # what comes from a cache is not computed, and so not seen
     opened = replace(settings, n_outputs=CHUNK_SIZE, cache_ram_bytes=0, cache_folder=None)
     with LlamaEngine(bundle, opened, progress, observer=collector) as engine:
         reader = engine.open_activation_reader()
-        pieces = _pieces(sources, reader)[: options.n_pieces]
+        pieces = _pieces(found, reader)[: options.n_pieces]
         state = StateFile(target, settings_digest(engine.info, weights, pieces, options.n_answer))
         if options.restart:
             state.remove()
-        collected = collect(
+        return collect(
             reader, collector, engine.info, pieces, n_answer=options.n_answer, state=state, progress=progress
         )
-    merged = begun.plus(_unpadded(collected.sums.entries, bundle), sources.names)
-    write_imatrix(target, merged, overwrite=options.overwrite)
-    state.remove()
-    return replace(collected, sums=merged)
 
 
 def _unpadded(entries: SumsByName, bundle: Bundle) -> SumsByName:
@@ -132,19 +159,29 @@ def _unpadded(entries: SumsByName, bundle: Bundle) -> SumsByName:
     }
 
 
-def _pieces(sources: Sources, reader: ActivationReader) -> list[Piece]:
-    """List what is shown, in the order in which it is."""
-    groups: list[Sequence[Piece]] = []
+def _found(sources: Sources) -> list[_Text | Sequence[Piece]]:
+    """List what is shown, kind by kind, as far as no model is needed for that.
+
+    Raises:
+        UsageError: A source is missing, or holds nothing.
+    """
+    found: list[_Text | Sequence[Piece]] = []
     if sources.text:
-        groups.append(chunks_of(reader.tokenize(read_text(sources.text)), str(sources.text)))
+        found.append(_Text(str(sources.text), read_text(sources.text)))
     if sources.images:
-        groups.append(pictures_in(sources.images, sources.picture_tokens))
+        found.append(pictures_in(sources.images, sources.picture_tokens))
     if sources.videos:
-        groups.append(clips_in(sources.videos, sources.clip_options))
+        found.append(clips_in(sources.videos, sources.clip_options))
     if sources.takes_default:
-        groups += [
-            chunks_of(reader.tokenize(default_text()), DEFAULT_SET),
-            default_pictures(),
-            default_clips(),
-        ]
-    return in_turn(*groups)
+        found += [_Text(DEFAULT_SET, default_text()), default_pictures(), default_clips()]
+    return found
+
+
+def _pieces(found: Sequence[_Text | Sequence[Piece]], reader: ActivationReader) -> list[Piece]:
+    """List what is shown, in the order in which it is."""
+    return in_turn(
+        *(
+            chunks_of(reader.tokenize(kind.text), kind.name) if isinstance(kind, _Text) else kind
+            for kind in found
+        )
+    )

@@ -21,6 +21,7 @@ from qwen3vl_edge.runtime.engine import EngineInfo
 __all__ = ["Collected", "collect", "settings_digest", "weights_of"]
 
 _SAVE_EVERY_S = 20.0
+_LEAST_PAUSE = 20.0  # times as long as saving takes: of many experts it is a gigabyte
 _LEAST_DIMENSIONS = 2
 # llama-imatrix takes the last product, of states with the vocabulary, only with --process-output; the
 # matrix of tied models has the name of the embedding.
@@ -91,23 +92,38 @@ def collect(  # noqa: PLR0913 -- the parts of one run
     run = _Run(reader, collector, info, n_answer, begun)
     collector.collected()  # nothing that was computed before this belongs to it
     with progress.task("collecting", len(pieces) - begun.n_done, "pieces") as task:
-        saved_s = time.monotonic()
+        next_s = time.monotonic() + _SAVE_EVERY_S
         try:
             for piece in pieces[begun.n_done :]:
                 run.take(piece)
                 task.advance()
-                if state and time.monotonic() - saved_s > _SAVE_EVERY_S:
-                    state.save(run.done)
-                    saved_s = time.monotonic()
+                if state and time.monotonic() > next_s:
+                    next_s = _save(state, run.done)
         finally:  # Ctrl-C too
             if state and run.done is not begun:
                 state.save(run.done)
+    kinds, notes = _by_kind(run.done.notes)
     if not run.done.sums.entries:
-        raise UsageError(f"nothing could be shown to the model: {join_problems(run.done.notes, 3)}")
-    n_noted = Counter(note.split(" ", 1)[0] for note in run.done.notes)
+        if state:
+            state.remove()  # there is nothing in it, and other data would be refused for it
+        raise UsageError(f"nothing could be shown to the model: {join_problems(notes, 3)}")
     n_all = Counter(piece.kind for piece in pieces)
-    n_pieces = {str(kind): n_all[kind] - n_noted[kind] for kind in n_all}
-    return Collected(run.done.sums, n_pieces, run.done.notes, begun.n_done)
+    n_pieces = {str(kind): n_all[kind] - kinds[kind] for kind in n_all}
+    return Collected(run.done.sums, n_pieces, notes, begun.n_done)
+
+
+def _by_kind(notes: Sequence[str]) -> tuple[Counter[str], tuple[str, ...]]:
+    """Count the notes by the kind of piece, their first word; give them without it."""
+    split = [note.partition(" ") for note in notes]
+    return Counter(kind for kind, _, _ in split), tuple(said for _, _, said in split)
+
+
+def _save(state: StateFile, done: Progressed) -> float:
+    """Save; give when to do so again, by the monotonic clock."""
+    started_s = time.monotonic()
+    state.save(done)
+    ended_s = time.monotonic()
+    return ended_s + max(_SAVE_EVERY_S, _LEAST_PAUSE * (ended_s - started_s))
 
 
 @dataclass(slots=True)
@@ -129,9 +145,9 @@ class _Run:
             if isinstance(piece, TextChunk):
                 raise
             self.collector.collected()  # half of a piece would count pictures without their question
-            self.done = replace(
-                before, n_done=before.n_done + 1, notes=(*before.notes, f"{piece.kind} {error}")
-            )
+            fault = str(error) if isinstance(error, MediaError) else f"{piece.source}: {error}"
+            notes = (*before.notes, f"{piece.kind} {fault}")
+            self.done = replace(before, n_done=before.n_done + 1, notes=notes)
             return
         new = self.collector.collected()
         if not new:

@@ -1,18 +1,15 @@
 """Text, pictures and clips of the user's own."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 from qwen3vl_edge.clips import CLIP_SUFFIXES, ClipOptions
 from qwen3vl_edge.errors import UsageError
-from qwen3vl_edge.images import IMAGE_SUFFIXES, load_picture
+from qwen3vl_edge.images import IMAGE_SUFFIXES
 from qwen3vl_edge.input_files import read_bytes
-from qwen3vl_edge.messages import Content
 from qwen3vl_edge.quant.calibration.pieces import Piece, TextChunk, spread_questions
 from qwen3vl_edge.quant.imatrix_sums import CHUNK_SIZE
-from qwen3vl_edge.runtime.engine import EngineInfo
+from qwen3vl_edge.quant.shown_files import clip_loader, files_in, picture_loader
 
 __all__ = ["chunks_of", "clips_in", "pictures_in", "read_text"]
 
@@ -51,9 +48,11 @@ def pictures_in(folder: Path, max_tokens: int) -> list[Piece]:
     Raises:
         UsageError: There is none.
     """
-    load = partial(_load_picture, max_tokens)
-    files = _files(folder, IMAGE_SUFFIXES, "pictures")
-    return list(spread_questions("picture", [_item(path, folder, load) for path in files]))
+    files = files_in(folder, IMAGE_SUFFIXES, "pictures")
+    items = [
+        (str(path), _stamp(path, folder, max_tokens), picture_loader(path, max_tokens)) for path in files
+    ]
+    return list(spread_questions("picture", items))
 
 
 def clips_in(folder: Path, options: ClipOptions) -> list[Piece]:
@@ -62,35 +61,12 @@ def clips_in(folder: Path, options: ClipOptions) -> list[Piece]:
     Raises:
         UsageError: There is none.
     """
-    load = partial(_load_clip, options)
-    files = _files(folder, CLIP_SUFFIXES, "clips")
-    return list(spread_questions("clip", [_item(path, folder, load) for path in files]))
+    files = files_in(folder, CLIP_SUFFIXES, "clips")
+    items = [(str(path), _stamp(path, folder, options), clip_loader(path, options)) for path in files]
+    return list(spread_questions("clip", items))
 
 
-def _files(folder: Path, suffixes: frozenset[str], what: str) -> list[Path]:
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; give one with {what}")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-    if not found:
-        raise UsageError(f"{folder}: no {what} in it ({', '.join(sorted(suffixes))})")
-    return found
-
-
-def _item(
-    path: Path, folder: Path, load: Callable[[Path, EngineInfo], Content]
-) -> tuple[str, str, Callable[[EngineInfo], Content]]:
+def _stamp(path: Path, folder: Path, shown: int | ClipOptions) -> str:
+    """Tell a file, unchanged and shown in this way, from any other."""
     status = path.stat()
-    stamp = f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns}"
-    return str(path), stamp, partial(load, path)
-
-
-def _load_picture(max_tokens: int, path: Path, info: EngineInfo) -> Content:
-    limits = info.image_limits
-    most = max(min(limits.max_pixels, max_tokens * limits.factor**2), limits.min_pixels)
-    return load_picture(path, replace(limits, max_pixels=most))
-
-
-def _load_clip(options: ClipOptions, path: Path, info: EngineInfo) -> Content:
-    from qwen3vl_edge.video import load_clip  # noqa: PLC0415 -- loads OpenCV, which only clips need
-
-    return load_clip(path, info.video_limits, options)
+    return f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns} {shown}"

@@ -2,22 +2,25 @@
 
 import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from qwen3vl_edge.errors import GGUFError, UsageError
+from qwen3vl_edge.errors import EdgeError, GGUFError, UsageError
 from qwen3vl_edge.input_files import file_size
 from qwen3vl_edge.quant.imatrix_sums import ImatrixSums
 from qwen3vl_edge.runtime.activations import ActivationSums
 from qwen3vl_edge.writing.publish import temporary_path
 
-__all__ = ["Progressed", "StateFile"]
+__all__ = ["Progressed", "StateFile", "alone"]
 
 _SUMS, _COUNTS = "sums ", "counts "  # before the name of a tensor
-_FAULTS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+_FAULTS = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
 """What numpy raises at a damaged archive."""
 
 
@@ -30,12 +33,39 @@ class Progressed:
     notes: tuple[str, ...]
 
 
+@contextmanager
+def alone(target: Path) -> Iterator[None]:
+    """Keep other runs from making `target` meanwhile; the lock of a run that was killed is free.
+
+    Raises:
+        EdgeError: Another run is making it.
+        OSError: Nothing can be written there.
+    """
+    place = target.with_name(f"{target.name}.unfinished.lock")
+    lock = FileLock(place, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise EdgeError(f"{target}: another run is making this file; wait for it, or name another") from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # before it is free: whoever comes next makes another
+            place.unlink()
+        lock.release()
+
+
 class StateFile:
     """The state beside `target`; `settings` is a digest of everything that the sums depend on."""
 
     def __init__(self, target: Path, settings: str) -> None:
-        self.path = target.with_name(f"{target.name}.unfinished")
+        self.path = self.beside(target)
         self._settings = settings
+
+    @staticmethod
+    def beside(target: Path) -> Path:
+        """Name the file."""
+        return target.with_name(f"{target.name}.unfinished")
 
     def read(self) -> Progressed | None:
         """Give what is there, exactly as it was saved; None if there is nothing.

@@ -48,7 +48,7 @@ class Store:
         try:
             with np.load(io.BytesIO(self._path(key).read_bytes()), allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, KeyError, BadZipFile):
+        except (OSError, ValueError, EOFError, KeyError, RuntimeError, BadZipFile):
             return None
 
     def has(self, key: str) -> bool:

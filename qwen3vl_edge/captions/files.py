@@ -7,7 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from qwen3vl_edge.captions.formats import HEAD_BYTES, kind_in_folder, kind_of_named
-from qwen3vl_edge.captions.values import Item
+from qwen3vl_edge.captions.values import Item, Kind
 from qwen3vl_edge.captions.wanted import EVERYTHING, Wanted
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.limits import MediaLimits
@@ -34,8 +34,8 @@ def find(
 
     Of a folder come first its files, then those of its folders, each sorted by name. Links are followed; a
     folder is entered once however many ways lead there, and no file comes twice. What vanishes meanwhile
-    is passed over; what was named outright comes in any case, to be named as failed. Memory is that of
-    one folder's names, and about 100 bytes for each folder and each file named outright.
+    is passed over; what was named outright, and a link that leads nowhere, comes, to be named as failed.
+    Memory is that of one folder's names, and about 100 bytes for each folder and file named outright.
 
     Args:
         paths: Files and folders; read as they are needed, if they need not exist.
@@ -137,24 +137,34 @@ class _Search:
 
 def _kind(entry: "os.DirEntry[str]") -> str:
     try:
-        return "folder" if entry.is_dir() else "file" if entry.is_file() else ""
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
     except OSError:  # links in a circle
-        return ""
+        return "file"
+    return "file" if entry.is_symlink() and not os.path.exists(entry.path) else ""  # noqa: PTH110
 
 
 def _taken(path: str) -> Item | None:
-    """Give the folder's file `path`, if it is a picture or a clip, by content or at least by name."""
+    """Give the folder's file `path`, if it is a picture or a clip, by content or at least by name.
+
+    A link that leads nowhere is one by its name; its item has no size and no time.
+    """
     head, found = _looked_at(path)
-    if found is None:
-        return None
+    if found is None and not os.path.islink(path):  # noqa: PTH114
+        return None  # vanished
     kind = kind_in_folder(head, _suffix(path))
-    return None if kind is None else Item(Path(path), kind, found.st_size, found.st_mtime_ns)
+    return None if kind is None else _item(Path(path), kind, found)
 
 
 def _named(path: Path) -> Item:
     """Give the file `path`, whatever it is; one that is not there has no size and no time."""
     head, found = _looked_at(str(path))
-    kind = kind_of_named(head, path.suffix)
+    return _item(path, kind_of_named(head, path.suffix), found)
+
+
+def _item(path: Path, kind: Kind, found: os.stat_result | None) -> Item:
     return Item(path, kind, found.st_size if found else 0, found.st_mtime_ns if found else 0)
 
 

@@ -76,7 +76,10 @@ def _lock(place: Path) -> Iterator[None]:
             f"{place.parent}: another run writes here{_owner(place)}; wait for it, or stop it"
         ) from None
     except OSError as error:
-        raise JournalError(f"{place}: cannot be made ({error.strerror or error})") from error
+        raise JournalError(
+            f"{place}: cannot be made ({error.strerror or error}); make the folder writable, or write "
+            "elsewhere with -o FILE"
+        ) from error
     try:
         with suppress(OSError):  # a full disk: the lock holds without a name
             since = time.strftime("%Y-%m-%d %H:%M:%S")

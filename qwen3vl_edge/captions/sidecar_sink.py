@@ -13,7 +13,9 @@ from qwen3vl_edge.captions.record import Record
 from qwen3vl_edge.captions.sidecars import holding, read_sidecar, sidecar_of, sync_files, write_sidecar
 from qwen3vl_edge.captions.sink import Unwritten
 from qwen3vl_edge.captions.values import Item
+from qwen3vl_edge.clips import CLIP_SUFFIXES
 from qwen3vl_edge.errors import MediaError, UsageError
+from qwen3vl_edge.images import IMAGE_SUFFIXES
 
 __all__ = ["SidecarSink"]
 
@@ -21,6 +23,9 @@ __all__ = ["SidecarSink"]
 # written most of them by itself. The journal, which is on the disk, has what a power cut takes meanwhile.
 _MOST_UNSURE = 2000
 _LONGEST_UNSURE_S = 30.0
+
+# with which text would be written over pictures that lie beside others of the same name
+_OF_MEDIA = IMAGE_SUFFIXES | CLIP_SUFFIXES
 
 
 class SidecarSink:
@@ -41,6 +46,10 @@ class SidecarSink:
         """
         if not suffix.startswith(".") or suffix == "." or {os.sep, "/", "\0"} & set(suffix):
             raise UsageError(f"{suffix!r} is no suffix of text files; give one such as .txt or .caption")
+        if suffix.lower() in _OF_MEDIA:
+            raise UsageError(
+                f"{suffix!r} is a suffix of pictures and clips; give one such as .txt"
+            )
         self._suffix, self._mode, self._separator = suffix, mode, separator
         self._keys = journal.keys
         self._outbox = Outbox(journal, b"sidecar " + os.fsencode(suffix))
@@ -51,8 +60,12 @@ class SidecarSink:
         self._places: dict[bytes, Path] = {}
 
     def holding(self, item: Item, key: bytes) -> Holding:
-        """Tell what the text file of an item holds."""
-        return holding(sidecar_of(item.path, self._suffix))
+        """Tell what the text file of an item holds.
+
+        Raises:
+            MediaError: It cannot be read, or is the item itself or another one's.
+        """
+        return holding(self._place(item, key))
 
     def existing(self, item: Item, key: bytes) -> str:
         """Give what the text file of an item says."""
@@ -60,15 +73,8 @@ class SidecarSink:
 
     def refusal(self, item: Item, key: bytes) -> str | None:
         """Reserve the text file for an item; it may be another's, or not be text that can be joined."""
-        place = sidecar_of(self._keys.path(key), self._suffix)
-        if place == self._keys.path(key):
-            return f"{item.path}: its captions would be written over it; choose another suffix"
-        owners = [self._reserved.get(place, key), *self._outbox.owners(place)]
-        for owner in owners:
-            if owner != key and self._keys.path(owner).exists():
-                other = self._keys.path(owner).name
-                return f"{item.path}: {place.name} belongs to {other} already; rename one, or use -o FILE"
         try:
+            place = self._place(item, key)
             if self._mode in JOINING:
                 read_sidecar(place)
         except MediaError as error:
@@ -120,6 +126,23 @@ class SidecarSink:
         self._outbox.cross_out(self._unsure)
         self._unsure = []
         self._sure_s = time.monotonic()
+
+    def _place(self, item: Item, key: bytes) -> Path:
+        """Give the text file of an item, which may be itself or another's.
+
+        What an earlier run has written for another one is no caption of this one, in any mode.
+        """
+        picture = self._keys.path(key)
+        place = sidecar_of(picture, self._suffix)
+        if place == picture:
+            raise MediaError(f"{item.path}: its captions would be written over it; choose another suffix")
+        for owner in (self._reserved.get(place, key), *self._outbox.owners(place)):
+            other = self._keys.path(owner)
+            if owner != key and other.exists():
+                raise MediaError(
+                    f"{item.path}: {place.name} belongs to {other.name} already; rename one, or use -o FILE"
+                )
+        return place
 
     def _put(self, key: bytes, place: Path, content: bytes) -> None:
         self._outbox.put_file(key, "caption" if content.strip() else "empty", place, content)

@@ -1,8 +1,10 @@
 """Conversations with an engine, and the files that keep them."""
 
-from qwen3vl_edge.chat.conversation import ChatEvent, Conversation, History, Notice, Policy, Prepared
+from qwen3vl_edge.chat.context_policy import Prepared
+from qwen3vl_edge.chat.conversation import ChatEvent, Conversation
+from qwen3vl_edge.chat.notices import Notice, Policy
 from qwen3vl_edge.chat.session_file import load_session, save_session
-from qwen3vl_edge.chat.turns import Turn
+from qwen3vl_edge.chat.turns import History, Turn
 
 __all__ = [
     "ChatEvent",

@@ -1,12 +1,10 @@
 """A conversation: turns that can be undone, edited and generated anew, within what the context holds."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 
-from qwen3vl_edge.chat.context_policy import n_to_drop
-from qwen3vl_edge.chat.notices import Notice, Policy, dropped, filling, full, shrunk
-from qwen3vl_edge.chat.shrinking import shrink
-from qwen3vl_edge.chat.turns import Turn
+from qwen3vl_edge.chat.context_policy import Fitting, Prepared, questions
+from qwen3vl_edge.chat.notices import Notice, Policy, filling, full
+from qwen3vl_edge.chat.turns import History, Turn
 from qwen3vl_edge.errors import ContextFullError, UsageError
 from qwen3vl_edge.messages import Content, Message
 from qwen3vl_edge.prompt import Part
@@ -21,50 +19,11 @@ from qwen3vl_edge.runtime.engine import (
     Session,
 )
 
-__all__ = ["ChatEvent", "Conversation", "History", "Notice", "Policy", "Prepared"]
+__all__ = ["ChatEvent", "Conversation"]
 
 _WARN_AT = 0.8  # of the context
 
 ChatEvent = Event | Notice
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """The turns so far, of which the model is no longer shown the first ``n_dropped``.
-
-    ``before`` is what there was before the last turn: what undoing it brings back.
-    """
-
-    turns: tuple[Turn, ...] = ()
-    n_dropped: int = 0
-    before: "History | None" = None
-
-    @property
-    def shown(self) -> tuple[Turn, ...]:
-        """What the model is shown."""
-        return self.turns[self.n_dropped :]
-
-    def and_then(self, turn: Turn, before: "History") -> "History":
-        """Give what there is after `turn`; undoing it brings `before` back."""
-        return History((*self.turns, turn), self.n_dropped, before)
-
-    def undone(self) -> "History":
-        """Give what there was before the last turn."""
-        n_left = len(self.turns) - 1
-        return self.before or History(self.turns[:n_left], min(self.n_dropped, n_left))
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A question as it will be asked: what the policy makes of it and of the turns before it.
-
-    ``cost`` is what that takes; with nothing remaining, it does not fit. ``notices`` say what was changed.
-    """
-
-    question: Message
-    shown: History
-    cost: Cost
-    notices: tuple[Notice, ...]
 
 
 class Conversation:
@@ -119,7 +78,7 @@ class Conversation:
 
     def prepare(self, *content: Content) -> Prepared:
         """Tell how `content` would be asked, after the policy, and what that takes; nothing is changed."""
-        return self._prepare(self.history, _question(content))
+        return self._fitting().prepare(self.history, _question(content))
 
     def ask(self, *content: Content) -> Iterator[ChatEvent]:
         """Ask `content`, texts, pictures and clips in this order; the turn stays when it has finished.
@@ -181,14 +140,16 @@ class Conversation:
         self.history = History()
 
     def _ask(self, question: Message, *, replaces: bool) -> Iterator[ChatEvent]:
-        """Ask `question`, after all turns or in place of the last."""
+        """Ask `question`, after all turns or in place of the last; from here on a `cancel` is for it."""
         self.engine.begin()
-        before = self.history.undone() if replaces else self.history
-        prepared = self._prepare(before, question)
+        return self._events(question, self.history.undone() if replaces else self.history)
+
+    def _events(self, question: Message, before: History) -> Iterator[ChatEvent]:
+        prepared = self._fitting().prepare(before, question)
         shown, question, cost = prepared.shown, prepared.question, prepared.cost
         if cost.remaining < 1:
             raise ContextFullError(
-                full(cost, _messages(shown, question), self.policy, has_turns=bool(shown.shown))
+                full(cost, questions(shown, question), self.policy, has_turns=bool(shown.shown))
             )
         yield from prepared.notices
         if not prepared.notices and cost.prompt > _WARN_AT * cost.context:
@@ -204,6 +165,9 @@ class Conversation:
                     self.history = shown.and_then(Turn(question, answer, reasoning, reason), before)
             yield event
 
+    def _fitting(self) -> Fitting:
+        return Fitting(self.engine.info, self.policy, self.options.max_tokens, self._cost)
+
     def _cost(self, history: History, question: Message) -> Cost:
         return self.session.cost(self._parts(history, question))
 
@@ -213,41 +177,6 @@ class Conversation:
             messages += [turn.question, Message("assistant", (turn.answer,))]
         return self.engine.info.template.parts([*messages, question], add_vision_id=self.vision_ids)
 
-    def _prepare(self, history: History, question: Message) -> Prepared:
-        """Apply the policy, if need be."""
-        cost = self._cost(history, question)
-        n_answer = min(self.options.max_tokens, cost.context // 4)
-        notices: list[Notice] = []
-        if cost.remaining < n_answer and self.policy == "drop" and history.shown:
-            history = self._drop(history, question, cost.context - n_answer)
-            before, cost = cost, self._cost(history, question)
-            notices = [dropped(history.n_dropped, before, cost)]
-        elif cost.remaining < n_answer and self.policy == "shrink" and cost.vision:
-            large = _messages(history, question)
-            history, question = self._shrink(history, question, n_answer - cost.remaining)
-            cost = self._cost(history, question)
-            factor = self.engine.info.image_limits.factor
-            notices = list(shrunk(large, _messages(history, question), factor))
-        return Prepared(question, history, cost, tuple(notices))
-
-    def _drop(self, history: History, question: Message, budget: int) -> History:
-        """Leave out as many of the oldest turns as have to be, in whole."""
-
-        def without(n_more: int) -> History:
-            return replace(history, n_dropped=history.n_dropped + n_more)
-
-        def n_tokens(n_more: int) -> int:
-            return self._cost(without(n_more), question).prompt
-
-        return without(n_to_drop(n_tokens, len(history.shown), budget))
-
-    def _shrink(self, history: History, question: Message, n_over: int) -> tuple[History, Message]:
-        """Show pictures and clips smaller, as far as that goes."""
-        info = self.engine.info
-        *before, question = shrink(_messages(history, question), n_over, info.image_limits, info.video_limits)
-        turns = [replace(turn, question=small) for turn, small in zip(history.shown, before, strict=True)]
-        return replace(history, turns=(*history.turns[: history.n_dropped], *turns)), question
-
     def _require_turn(self, what: str) -> None:
         if not self.turns:
             raise UsageError(f"there is nothing to {what}: nothing was asked yet")
@@ -255,8 +184,3 @@ class Conversation:
 
 def _question(content: Sequence[Content]) -> Message:
     return Message("user", tuple(content))
-
-
-def _messages(history: History, question: Message) -> list[Message]:
-    """Give all questions that the model is shown."""
-    return [*(turn.question for turn in history.shown), question]

@@ -16,10 +16,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from qwen3vl_edge.chat.conversation import Conversation, History, Policy
+from qwen3vl_edge.chat.conversation import Conversation
+from qwen3vl_edge.chat.notices import Policy
 from qwen3vl_edge.chat.session_cells import seal
 from qwen3vl_edge.chat.session_json import SavedSession, parse_session, session_json
 from qwen3vl_edge.chat.session_place import FileStamp, write_whole
+from qwen3vl_edge.chat.turns import History
 from qwen3vl_edge.errors import EngineError, SessionError
 from qwen3vl_edge.json_fields import parse_object
 from qwen3vl_edge.runtime.cells import SavedCells

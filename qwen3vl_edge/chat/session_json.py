@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from qwen3vl_edge.chat.conversation import Conversation, Policy
+from qwen3vl_edge.chat.conversation import Conversation
+from qwen3vl_edge.chat.notices import Policy
 from qwen3vl_edge.chat.session_cells import entry_json, parse_entries, seal
 from qwen3vl_edge.chat.session_media import content_json, parse_content
 from qwen3vl_edge.chat.session_settings import parse_settings, settings_json

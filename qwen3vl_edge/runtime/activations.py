@@ -105,8 +105,8 @@ class Collector:
         """
         collected, self._collected = self._collected, {}
         if self._inside:
-            self._inside = False
-            raise EngineError(self._fault or "the activations could not be read; see the message before")
+            fault, self._fault, self._inside = self._fault, None, False
+            raise EngineError(fault or "the activations could not be read; see the message before")
         return collected
 
 

@@ -142,12 +142,16 @@ class LlamaEngine:
         """
         self._check_open()
         self.begin()
+        if self._session is not None:
+            self._session.forget()
         return Scheduler(self._bench, jobs, n_parallel, watch).run()
 
     def choose_parallel(self, job: Job[K]) -> int:
         """Measure how many jobs like this one are best done at once; see `Engine.choose_parallel`."""
         self._check_open()
         self.begin()
+        if self._session is not None:
+            self._session.forget()
         n_prompt = self._bench.tokenizer.prompt(job.parts).n_cells
         return choose_parallel(self._bench, n_prompt, job.options.max_tokens)
 

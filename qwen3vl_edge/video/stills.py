@@ -11,22 +11,24 @@ from qwen3vl_edge.clips import Footage
 from qwen3vl_edge.content_hash import content_sha256
 from qwen3vl_edge.errors import MediaError
 from qwen3vl_edge.images import IMAGE_SUFFIXES, PICTURE_FAULTS, flatten
+from qwen3vl_edge.picture_files import picture_in
 from qwen3vl_edge.video.timeline import Timeline
 
 __all__ = ["Stills", "pictures_of"]
 
 _CLOCK = re.compile(r"(?<!\d)(\d{1,3})[-_.h](\d{2})[-_.m](\d{2})(?:[._,](\d{1,3}))?s?$")
+_UNREADABLE = (*PICTURE_FAULTS, MediaError)  # the latter: of a kind that needs an extra
 _SECONDS = re.compile(r"(?<![\d.])(\d{1,7}(?:\.\d{1,3})?)(m?)s$")
 
 
 def pictures_of(folder: Path) -> list[Path]:
-    """Give the pictures in `folder`, in the order of the numbers in their names.
+    """Give the pictures in `folder` that are not hidden, in the order of the numbers in their names.
 
     Raises:
         MediaError: There are none, or the folder cannot be read.
     """
     try:
-        paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+        paths = [path for path in folder.iterdir() if _is_frame(path)]
     except OSError as error:
         raise MediaError(f"cannot be read ({error.strerror})") from error
     if not paths:
@@ -78,7 +80,8 @@ class Stills:
         Damage behind the first bytes shows only when it is decoded; what tells frames apart is known before.
         """
         number = self._number(index)
-        own, other = (*islice(self._candidates(number), 2), number, number)[:2]
+        near = [*islice(self._candidates(number), 2)] or [number]
+        own, other = near[0], near[-1]
         self._note_unless(own, number)
         try:
             return f"{content_sha256(self._paths[own])} still beside {content_sha256(self._paths[other])}"
@@ -106,7 +109,7 @@ class Stills:
         for path in self._paths:
             try:
                 _read(path)
-            except PICTURE_FAULTS:
+            except _UNREADABLE:
                 found.append(path)
             tried()
         return found
@@ -119,7 +122,7 @@ class Stills:
         for near in self._candidates(number):
             try:
                 image = _read(self._paths[near])
-            except PICTURE_FAULTS:
+            except _UNREADABLE:
                 continue
             self._note_unless(near, number)
             return image
@@ -141,17 +144,22 @@ class Stills:
             self._damaged.append(number)
 
 
+def _is_frame(path: Path) -> bool:
+    """Whether a file counts as a frame; ``._1.jpg`` is what macOS keeps beside ``1.jpg`` on foreign disks."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and not path.is_dir()
+
+
 def _read(path: Path) -> Image.Image:
-    with Image.open(path) as picture:
+    with picture_in(path) as picture:
         return flatten(picture)
 
 
 def _begins_well(path: Path) -> bool:
     """Whether the first bytes of `path` are a picture's."""
     try:
-        with Image.open(path):
+        with picture_in(path):
             return True
-    except PICTURE_FAULTS:
+    except _UNREADABLE:
         return False
 
 

@@ -167,6 +167,15 @@ def test_what_vanishes_meanwhile_is_passed_over(tmp_path: Path) -> None:
     assert [item.path.name for item in found] == ["1.jpg", "3.jpg", "4.jpg"]
 
 
+def test_links_that_lead_nowhere_are_taken_to_be_named(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg")
+    for name in ("b.jpg", "notes.txt"):
+        (tmp_path / name).symlink_to(tmp_path / "nowhere")
+    (tmp_path / "c.mp4").symlink_to(tmp_path / "c.mp4")
+    found = {item.path.name: (item.kind, item.n_bytes) for item in find([tmp_path])}
+    assert found == {"a.jpg": ("picture", len(JPEG)), "b.jpg": ("picture", 0), "c.mp4": ("clip", 0)}
+
+
 def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "a.jpg", "locked/b.jpg", "z/c.jpg")
     scandir = os.scandir

@@ -108,6 +108,17 @@ def test_a_cancelled_answer_stays_as_far_as_it_came() -> None:
     assert conversation.turns[-1].stop_reason == "cancelled"
 
 
+def test_an_answer_can_be_cancelled_before_its_first_event_is_taken() -> None:
+    """Ctrl-C may come between the question and the first thing that is done for it."""
+    conversation = talk()
+    drain(conversation.ask("one"))
+    for ask in (lambda: conversation.ask("two"), conversation.regenerate, lambda: conversation.edit("three")):
+        events = ask()
+        conversation.engine.cancel()
+        assert drain(events)[1].stop_reason == "cancelled"
+        assert conversation.turns[-1].answer == ""
+
+
 def test_an_abandoned_answer_leaves_no_trace() -> None:
     conversation = talk()
     drain(conversation.ask("one"))

@@ -187,7 +187,9 @@ def test_counts_without_a_total(state: RunState) -> None:
 def test_summaries_say_what_was_left_and_how_to_get_it() -> None:
     summary = Summary(done=5, restored=2, failed=1, crashed=1, is_whole=True)
     summary.skipped["failed before"] = 3
-    assert summary_lines(summary, 10.0) == [
+    lines = summary_lines(summary, 10.0, kept=True)
+    assert summary_lines(summary, 10.0, kept=False) == lines[:-1]
+    assert lines == [
         "7 captioned in 0:10, 0.5 images/s (2 of them from the journal, without the model)",
         "3 skipped: failed before (--retry-failed takes them again)",
         "1 failed",

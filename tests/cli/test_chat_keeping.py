@@ -13,10 +13,11 @@ import pytest
 from qwen3vl_edge.chat import Conversation, History, Turn, load_session
 from qwen3vl_edge.cli.terminal import fetching, keeper
 from qwen3vl_edge.cli.terminal.fetching import fetch_picture
-from qwen3vl_edge.cli.terminal.folders import private_file, user_data_dir
+from qwen3vl_edge.cli.terminal.folders import private_file
 from qwen3vl_edge.cli.terminal.keeper import Keeper, last_chat
 from qwen3vl_edge.errors import MediaError, SessionError
 from qwen3vl_edge.messages import Message
+from qwen3vl_edge.paths import user_data_dir
 from qwen3vl_edge.runtime.engine import GenerateOptions
 from qwen3vl_edge.runtime.fake import ScriptedEngine
 from qwen3vl_edge.sampling import GREEDY

@@ -1,15 +1,18 @@
 """What a typed line becomes in the chat, on the scripted engine."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from qwen3vl_edge.chat import load_session
 from qwen3vl_edge.clips import Clip, ClipOptions
 from qwen3vl_edge.errors import EngineError
+from qwen3vl_edge.prompt import Part, VisionPart
 from qwen3vl_edge.runtime.engine import GenerateOptions
 from qwen3vl_edge.sampling import GREEDY
 from tests.cli.chat_fakes import Talk, scripted_talk
@@ -127,6 +130,26 @@ def test_a_question_that_does_not_fit_is_told_before_it_is_sent(tmp_path: Path) 
     assert fault.startswith("fault the question does not fit; /media drop N")
     assert talk.engine.prompts == []
     assert len(talk.chat.attachments) == 1
+
+
+def test_damage_that_shows_when_a_clip_is_read_is_said_once(talk: Talk, tmp_path: Path) -> None:
+    (tmp_path / "film").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for number in range(4):
+        Image.fromarray(noise).save(tmp_path / "film" / f"{number}.png")
+    cut = tmp_path / "film" / "2.png"
+    cut.write_bytes(cut.read_bytes()[:6000])
+
+    def look(parts: Sequence[Part]) -> str:
+        return str(sum(len(part.frames) for part in parts if isinstance(part, VisionPart)))
+
+    talk.engine.answer = look
+    listed = talk(f"/video {tmp_path}/film")
+    assert not any("cannot be read" in line for line in listed)
+    *_, answer, note = talk("What?")
+    assert answer == "answer 4"
+    assert note == "note film: 2.png cannot be read; the picture beside is shown in its place"
+    assert talk("And?")[-1] == "answer 4"
 
 
 @pytest.mark.parametrize("first", ["/set fps 2", "/set frames default"])

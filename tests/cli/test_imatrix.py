@@ -102,6 +102,13 @@ def test_matrices_are_merged_without_a_model(tmp_path: Path, whole: Path) -> Non
         (("-o", "m.gguf"), "give a MODEL to measure, or matrices to add up with --merge"),
         (("-o", "m.gguf", "--merge", "a.gguf", "--chunks", "3"), "without a MODEL nothing is measured"),
         (("demo", "-o", "m.gguf", "--frames", "3"), "--frames and the like are about --videos"),
+        (("-o", "m.gguf", "--merge", "a.gguf", "--threads", "3"), "without a MODEL nothing is measured"),
+        (("-o", "m.gguf", "--merge", "a.gguf", "--device", "cpu"), "without a MODEL nothing is measured"),
+        (("demo", "-o", "m.gguf", "--image-max-tokens", "9"), "--image-max-tokens is about --images"),
+        (
+            ("demo", "-o", "m.gguf", "--text", "a", "--answer-tokens", "9"),
+            "--answer-tokens is about pictures",
+        ),
         (("demo", "-o", "none/m.gguf"), "give a file in a folder that is there"),
         (("demo", "-o", "m.gguf", "--images", "none"), "no such folder; give one with pictures"),
         (("demo", "-o", "m.gguf", "--text", "none"), "none: cannot be read"),

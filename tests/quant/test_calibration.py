@@ -15,15 +15,17 @@ from PIL import Image
 from qwen3vl_edge.bundle import Bundle
 from qwen3vl_edge.clips import ClipOptions
 from qwen3vl_edge.converters import convert
-from qwen3vl_edge.errors import GGUFError, UsageError
+from qwen3vl_edge.errors import EdgeError, GGUFError, UsageError
 from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.limits import ImageLimits
 from qwen3vl_edge.progress import SILENT, Progress, Task
+from qwen3vl_edge.quant.calibration import calibrate as calibrating
 from qwen3vl_edge.quant.calibration import collect as collecting
 from qwen3vl_edge.quant.calibration.calibrate import CalibrationOptions, Sources, calibrate
 from qwen3vl_edge.quant.calibration.collect import Collected
 from qwen3vl_edge.quant.calibration.own_data import chunks_of, clips_in, pictures_in, read_text
 from qwen3vl_edge.quant.calibration.pieces import TextChunk, in_turn
+from qwen3vl_edge.quant.calibration.state import alone
 from qwen3vl_edge.quant.gguf_facts import unpadded
 from qwen3vl_edge.quant.imatrix import Imatrix
 from qwen3vl_edge.quant.imatrix_sums import merge_imatrices
@@ -186,8 +188,9 @@ def test_own_pictures_clips_and_text(demo_f32: Bundle, tmp_path: Path) -> None:
 
 def test_a_folder_of_damaged_pictures_is_an_error(demo_f32: Bundle, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    with pytest.raises(UsageError, match=r"nothing could be shown to the model: picture .*broken.png"):
+    with pytest.raises(UsageError, match=r"nothing could be shown to the model: not a picture.*broken.png"):
         run(demo_f32, tmp_path / "m.gguf", FEW, Sources(images=tmp_path))
+    assert [file.name for file in tmp_path.iterdir()] == ["broken.png"]
 
 
 def test_merged_matrices_are_added(demo_f32: Bundle, tmp_path: Path, whole: Path) -> None:
@@ -275,3 +278,76 @@ def test_a_padded_projector_gives_the_matrix_of_the_unpadded_one(tmp_path: Path)
         run(bundle, target, CalibrationOptions(n_answer=0), Sources(images=folder))
         assert Imatrix.read(target).entries[name].shape == (1, widths[0])
         Imatrix.read(target).for_tensors(unpadded([GGUFInfo.read(bundle.projector)]))
+
+
+def test_two_runs_do_not_make_one_file(demo_f32: Bundle, tmp_path: Path) -> None:
+    with alone(tmp_path / "m.gguf"):
+        with pytest.raises(EdgeError, match=r"m.gguf: another run is making this file; wait for it"):
+            run(demo_f32, tmp_path / "m.gguf")
+        with alone(tmp_path / "other.gguf"):
+            pass
+    assert list(tmp_path.iterdir()) == []
+    with alone(tmp_path / "m.gguf"):
+        pass
+
+
+def test_a_lock_that_was_left_is_free(demo_f32: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "m.gguf.unfinished.lock").touch()
+    run(demo_f32, tmp_path / "m.gguf", CalibrationOptions(n_pieces=1, n_answer=0))
+    assert [file.name for file in tmp_path.iterdir()] == ["m.gguf"]
+
+
+def test_a_model_is_never_written_over(demo_f32: Bundle, tmp_path: Path) -> None:
+    target = tmp_path / "model.gguf"
+    target.write_bytes(demo_f32.model.read_bytes())
+    before = target.read_bytes()
+    with pytest.raises(UsageError, match=r"model.gguf: is a model, not an importance matrix"):
+        run(demo_f32, target, dataclasses.replace(FEW, overwrite=True))
+    assert target.read_bytes() == before
+
+
+def test_sources_are_looked_for_before_a_model_is_opened(
+    demo_f32: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrating, "LlamaEngine", lambda *_, **__: pytest.fail("a model was opened"))
+    missing = tmp_path / "none"
+    for sources in (Sources(images=missing), Sources(videos=missing), Sources(text=missing)):
+        with pytest.raises(UsageError, match="none"):
+            run(demo_f32, tmp_path / "m.gguf", FEW, sources)
+
+
+def test_pictures_shown_otherwise_are_another_run(demo_f32: Bundle, tmp_path: Path) -> None:
+    for seed in range(3):
+        Image.fromarray(synthetic_pixels(seed, 64, 96)).save(tmp_path / f"{seed}.png")
+    write_film(tmp_path / "a.mp4", 16)
+    sources = Sources(tmp_path, tmp_path, clip_options=ClipOptions(n_frames=4))
+    with pytest.raises(KeyboardInterrupt):
+        run(demo_f32, tmp_path / "m.gguf", FEW, sources, Stopping(1))
+    for other in (
+        dataclasses.replace(sources, picture_tokens=4),
+        dataclasses.replace(sources, clip_options=ClipOptions(n_frames=2)),
+    ):
+        with pytest.raises(UsageError, match="was begun with another model, other data or other options"):
+            run(demo_f32, tmp_path / "m.gguf", FEW, other)
+
+
+def test_what_does_not_fit_is_passed_over_by_name(demo_f32: Bundle, tmp_path: Path) -> None:
+    """A picture larger than the context, and a clip that ends before the range begins."""
+    pictures, films = tmp_path / "pictures", tmp_path / "films"
+    pictures.mkdir()
+    films.mkdir()
+    Image.fromarray(synthetic_pixels(1, 64, 96)).save(pictures / "small.png")
+    Image.new("RGB", (800, 800)).save(pictures / "large.png")
+    write_film(films / "short.mp4", 16)
+    sources = Sources(pictures, films, clip_options=ClipOptions(n_frames=4, start_s=1000))
+    collected = calibrate(
+        demo_f32,
+        sources,
+        tmp_path / "m.gguf",
+        CalibrationOptions(n_answer=200),
+        settings=dataclasses.replace(SETTINGS, n_ctx=256),
+    )
+    assert collected.n_pieces == {"picture": 1, "clip": 0}
+    large, short = sorted(collected.notes, key=lambda note: "short.mp4" in note)
+    assert large.startswith(f"{pictures / 'large.png'}: takes ")
+    assert short.startswith(f"{films / 'short.mp4'}: there is no frame in the range asked for")

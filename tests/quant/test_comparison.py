@@ -9,7 +9,7 @@ from PIL import Image
 
 from qwen3vl_edge.bundle import Bundle
 from qwen3vl_edge.cli.json_output import json_text
-from qwen3vl_edge.converters import convert
+from qwen3vl_edge.converters import Recipe, convert, plan_conversion
 from qwen3vl_edge.demo import CHECKPOINT
 from qwen3vl_edge.errors import GGUFError, MediaError, UsageError
 from qwen3vl_edge.quant.comparison.card import model_card
@@ -25,8 +25,10 @@ from qwen3vl_edge.quant.comparison.material import (
 from qwen3vl_edge.quant.comparison.opened import Opened
 from qwen3vl_edge.quant.comparison.pairs import Pair, candidate_pair, candidate_pairs, pair_of
 from qwen3vl_edge.quant.comparison.plot import draw
-from qwen3vl_edge.quant.comparison.report import CandidateReport, Comparison, read_comparison
+from qwen3vl_edge.quant.comparison.report import CandidateReport, Comparison
+from qwen3vl_edge.quant.comparison.saved import read_comparison
 from qwen3vl_edge.quant.comparison.store import Store
+from qwen3vl_edge.quant.run import run_plan
 from qwen3vl_edge.runtime.engine_settings import EngineSettings
 from qwen3vl_edge.runtime.scoring import Scorer
 
@@ -212,7 +214,7 @@ def test_other_models_and_vague_names_are_refused(reference: Pair, tiny_bundle: 
 
 
 def test_a_folder_of_several_types_is_as_many_candidates(reference: Pair, tmp_path: Path) -> None:
-    convert(CHECKPOINT, tmp_path / "many", type=("Q8_0", "Q4_0"), projector_type="f16", name="demo")
+    run_plan(plan_conversion(CHECKPOINT, Recipe(("Q8_0", "Q4_0"), "f16", "demo")), tmp_path / "many")
     pairs = candidate_pairs(tmp_path / "many", reference)
     assert sorted(pair.name for pair in pairs) == ["demo-Q4_0", "demo-Q8_0"]
     assert len({pair.model_id for pair in pairs}) == 2

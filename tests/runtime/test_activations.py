@@ -222,3 +222,18 @@ def test_a_closed_reader_gives_its_sequence_back(tiny: Opened) -> None:
         assert isinstance(reader, ActivationReader)
         reader.close()
     tiny.engine.open_activation_reader().close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_is_raised_while_nodes_are_looked_at_is_not_lost(
+    tiny: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: NDArray[np.float32]) -> ActivationSums:
+        raise ArithmeticError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("qwen3vl_edge.runtime.activations._of_matrix", fail)
+        tiny.reader.read_chunk(TOKENS)
+        with pytest.raises(EngineError, match="the activations could not be read"):
+            tiny.collector.collected()
+    assert tiny.chunk()

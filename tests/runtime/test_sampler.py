@@ -393,3 +393,47 @@ def test_logits_that_are_no_numbers_are_told(model: TextModel, wrong: float) -> 
         pytest.raises(EngineError, match="no numbers"),
     ):
         sampler.pick(logits)
+
+
+@pytest.mark.parametrize(
+    "settings", [GREEDY, Sampling(seed=1), Sampling(temperature=0, repetition_penalty=1.5)]
+)
+def test_an_answer_that_may_not_end_goes_on(model: TextModel, settings: Sampling) -> None:
+    end = token(model, "<|im_end|>")
+    logits = random_logits(model, seed=9)
+    logits[list(model.end_tokens)] = 50
+    with closing(Sampler(model, settings, [end], N_CTX)) as sampler:
+        assert sampler.pick(logits) in model.end_tokens
+        sampler.may_end = False
+        chosen = [sampler.pick(logits) for _ in range(20)]
+        assert not set(chosen) & set(model.end_tokens)
+        if settings is GREEDY:
+            others = np.delete(np.arange(model.n_vocab), model.end_tokens)
+            assert chosen[0] == others[logits[others].argmax()]
+
+
+@pytest.mark.parametrize("settings", [GREEDY, Sampling(seed=1)])
+def test_an_answer_that_its_grammar_has_completed_ends_even_if_it_may_not(
+    model: TextModel, settings: Sampling
+) -> None:
+    logits = random_logits(model, seed=9)
+    logits[list(model.end_tokens)] = 50
+    with closing(Sampler(model, settings, [], N_CTX, 'root ::= "a"?')) as sampler:
+        sampler.begin_answer()
+        assert sampler.pick(logits) in model.end_tokens
+        sampler.may_end = False
+        letter = sampler.pick(logits)
+        assert model.piece(letter) == b"a"
+        sampler.accept(letter)
+        assert sampler.pick(logits) in model.end_tokens
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_greedy_refuses_logits_that_are_no_numbers(model: TextModel, bad: float) -> None:
+    logits = random_logits(model, seed=3)
+    logits[7] = bad
+    with (
+        closing(Sampler(model, GREEDY, [], N_CTX)) as sampler,
+        pytest.raises(EngineError, match="no numbers"),
+    ):
+        sampler.pick(logits)

@@ -32,7 +32,9 @@ def demo(demo_f32: Bundle) -> Iterator[LlamaEngine]:
 
 @pytest.fixture(scope="module")
 def tight(tiny_bundle: Bundle) -> Iterator[LlamaEngine]:
-    with LlamaEngine(tiny_bundle, EngineSettings(n_threads=1, n_ctx=256)) as opened:
+    # a random model's likeliest tokens are near each other: F16 cells would turn some of them round
+    exact = EngineSettings(n_threads=1, n_ctx=256, kv_type="f32", flash_attention="off")
+    with LlamaEngine(tiny_bundle, exact) as opened:
         yield opened
 
 
@@ -112,7 +114,9 @@ def _random_job(number: int, dice: random.Random, engine: LlamaEngine) -> Job[in
         min_tokens=dice.choice([0, 1]),
         ignore_end=dice.random() < 0.3,
     )
-    question = " ".join(dice.choices(["what", "is", "this", "éü", "<|im_end|>"], k=dice.randint(1, 200)))
+    question = " ".join(
+        dice.choices(["what", "is", "this", "éü", "<|im_end|>"], k=dice.choice([1, 3, 10, 30, 60, 200]))
+    )
     if dice.random() < 0.1:
         return Job(number, [TextPart(question)], replace(options, n_logprobs=1))
     return Job(number, _parts(engine, *pictures, question=question), options)
@@ -140,7 +144,6 @@ def test_any_course_gives_what_each_job_gives_alone(tight: LlamaEngine, seed: in
         assert (result.text, result.reasoning) == (text, reasoning)
         assert result.finished.stop_reason == finished.stop_reason
         assert replace(result.finished.tokens, reused=0) == replace(finished.tokens, reused=0)
-    tight._alone().forget()
 
 
 def test_what_cannot_be_decoded_is_refused_and_the_others_go_on(demo: LlamaEngine) -> None:
@@ -154,7 +157,6 @@ def test_what_cannot_be_decoded_is_refused_and_the_others_go_on(demo: LlamaEngin
     assert isinstance(results[2], Refused)
     assert isinstance(results[2].error, MediaError)
     assert _texts(results) == {1: _alone(demo, good)[0], 3: _alone(demo, good)[0]}
-    demo._alone().forget()
 
 
 def test_jobs_that_are_not_ready_yet_hold_up_nobody(demo: LlamaEngine) -> None:
@@ -215,7 +217,6 @@ def test_tokens_that_end_an_answer_come_no_sooner_than_asked(demo: LlamaEngine) 
     text, _, finished = _alone(demo, Job(0, parts, endless))
     assert (finished.stop_reason, finished.tokens.generated) == ("length", 60)
     assert "<|im_end|>" not in text
-    demo._alone().forget()
 
 
 def test_many_jobs_leave_memory_as_it_was(tight: LlamaEngine) -> None:

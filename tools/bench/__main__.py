@@ -1,4 +1,6 @@
-"""Speed and memory against the peers: ``python -m tools.bench [start] [convert] [ask] [runtime] [video]``.
+"""Speed and memory against the peers: ``python -m tools.bench [NAME…]``.
+
+There are start, convert, ask, runtime, video and caption.
 
 Machines are shared and noisy, so each pair of commands runs in turn, the best of several counts, and
 ratios are what to compare. Every command runs in a process of its own; memory is its peak resident set.
@@ -25,6 +27,7 @@ def main() -> None:
         "ask": _ask,
         "runtime": _runtime,
         "video": _video,
+        "caption": _caption,
     }
     parser = argparse.ArgumentParser(prog="python -m tools.bench")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(benchmarks)}; default: all")
@@ -61,6 +64,12 @@ def _video() -> None:
     from tools.bench import video
 
     video.main()
+
+
+def _caption() -> None:
+    from tools.bench import caption
+
+    caption.main()
 
 
 if __name__ == "__main__":

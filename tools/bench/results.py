@@ -5,7 +5,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-__all__ = ["AboutClip", "FirstAnswer", "Latency", "Result", "Resumed", "Saved", "SideBySide", "Turns"]
+__all__ = [
+    "AboutClip",
+    "Captioned",
+    "FirstAnswer",
+    "Latency",
+    "Result",
+    "Resumed",
+    "Saved",
+    "SideBySide",
+    "Turns",
+]
 
 
 @dataclass(frozen=True)
@@ -84,3 +94,21 @@ class AboutClip(Result):
     encode_s: float
     first_s: float
     second_s: float
+
+
+@dataclass(frozen=True)
+class Captioned(Result):
+    """Captions of a folder: wall time of all, and of it the steps, as far as they are told."""
+
+    n_pictures: int
+    n_parallel: int
+    seconds: float
+    encode_s: float = 0.0
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+    choose_s: float = 0.0
+
+    @property
+    def per_minute(self) -> float:
+        """Pictures."""
+        return 60 * self.n_pictures / self.seconds

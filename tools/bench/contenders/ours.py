@@ -46,7 +46,9 @@ def greedy(*, max_tokens: int) -> GenerateOptions:
 def ask(conversation: Conversation, setting: Setting, number: int) -> Finished:
     """Ask question `number`, counted from 0; in the next turn the answer is the one that is given to all."""
     events = list(conversation.ask(*question(conversation, setting, number)))
-    conversation.turns[-1] = replace(conversation.turns[-1], answer=ANSWER)
+    history = conversation.history
+    given = replace(history.turns[-1], answer=ANSWER)
+    conversation.history = replace(history, turns=(*history.turns[:-1], given))
     return next(event for event in events if isinstance(event, Finished))
 
 

@@ -34,17 +34,17 @@ def ask(client: httpx2.Client, picture: Path, n_questions: int) -> float:
 
 
 @contextmanager
-def open_server(setting: Setting) -> Iterator[httpx2.Client]:
-    """Run a server of one slot on a free port of this machine, until the block ends."""
+def open_server(setting: Setting, n_slots: int = 1, n_ctx: int = N_CTX) -> Iterator[httpx2.Client]:
+    """Run a server until the block ends: so many slots, `n_ctx` cells for all of them, a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     files = ["--model", str(setting.model), "--mmproj", str(setting.projector)]
-    sizes = ["--ctx-size", str(N_CTX), "--threads", str(N_THREADS), "--parallel", "1"]
+    sizes = ["--ctx-size", str(n_ctx), "--threads", str(N_THREADS), "--parallel", str(n_slots)]
     command = [str(peers.find("llama-server")), *files, *sizes, "--host", "127.0.0.1", "--port", port]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
-            with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=600) as client:
+            with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=3600) as client:
                 _wait(client, process)
                 yield client
         finally:

@@ -1,0 +1,1 @@
+"""What each bit costs the demo model, with and without importance matrices, and in sizes to order."""
