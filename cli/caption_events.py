@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from qwen3vl_edge.captions.events import Event, Opened, Parallel, Restarted
 from qwen3vl_edge.captions.run_events import Noted, Passed, Recorded, RunEvent, Summary
 from qwen3vl_edge.cli.json_output import json_text
 from qwen3vl_edge.cli.plain_text import escaped
-from qwen3vl_edge.errors import UsageError
+from qwen3vl_edge.errors import EdgeError, UsageError
 
 if TYPE_CHECKING:
     from qwen3vl_edge.captions.settings import RunSettings
@@ -108,8 +108,7 @@ class EventLines:
         )
 
     def _write(self, event: str, **fields: object) -> None:
-        self._file.write(json_text({"event": event, "time": round(time.time(), 3), **fields}))
-        self._file.flush()
+        _put(self._file, json_text({"event": event, "time": round(time.time(), 3), **fields}))
 
 
 class Log:
@@ -120,8 +119,7 @@ class Log:
 
     def write(self, text: str) -> None:
         """Add a line; control characters in `text` are spelled out."""
-        self._file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {escaped(text)}\n")
-        self._file.flush()
+        _put(self._file, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {escaped(text)}\n")
 
     def heed(self, event: RunEvent) -> None:
         """Log failures and notes."""
@@ -158,8 +156,12 @@ def open_lines(name: str, option: str) -> Iterator[IO[str]]:
     if name == "-":
         yield sys.stderr
         return
-    with _opened(name, option) as file:
+    file = _opened(name, option)
+    try:
         yield file
+    finally:
+        with suppress(OSError):  # of what could not be written when it was to be, and was told then
+            file.close()
 
 
 def _opened(name: str, option: str) -> IO[str]:
@@ -167,6 +169,17 @@ def _opened(name: str, option: str) -> IO[str]:
         return Path(name).open("a", encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise UsageError(f"{option} {name}: cannot be written ({error.strerror})") from error
+
+
+def _put(file: IO[str], text: str) -> None:
+    try:
+        file.write(text)
+        file.flush()
+    except OSError as error:
+        raise EdgeError(
+            f"{file.name}: cannot be written ({error.strerror}); once it can, run the same command again: it "
+            "goes on where it stopped"
+        ) from error
 
 
 def _rounded(number: float | None) -> float | None:

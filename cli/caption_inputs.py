@@ -78,11 +78,14 @@ class FileChoice:
         """Give how large files may be.
 
         Raises:
-            UsageError: A limit is no number.
+            UsageError: A limit is no number, or 0.
         """
         from qwen3vl_edge.limits import MediaLimits
 
-        return MediaLimits(_count(self.max_pixels), parse_size(self.max_bytes))
+        limits = MediaLimits(_count(self.max_pixels), parse_size(self.max_bytes))
+        if not (limits.max_pixels and limits.max_bytes):
+            raise UsageError("--max-pixels and --max-bytes of 0 refuse every picture; allow more")
+        return limits
 
     def check(self, paths: Sequence[Path]) -> None:
         """Check that there is something to look for.
@@ -99,7 +102,7 @@ class FileChoice:
             )
         if self.null and self.from_file is None:
             raise UsageError("--null is about the list of --from-file, and none is given")
-        if self.from_file not in {None, _STDIN} and not Path(str(self.from_file)).is_file():
+        if self.from_file not in {None, _STDIN} and not _can_be_read(Path(str(self.from_file))):
             raise UsageError(f"no such file: {self.from_file}; --from-file wants a list of paths")
         found = find(paths, self.wanted())
         if self.from_file is None and next(found, None) is None:
@@ -108,8 +111,8 @@ class FileChoice:
 
     @property
     def can_be_counted(self) -> bool:
-        """Whether the files can be looked for twice: standard input ends when it was read."""
-        return self.from_file != _STDIN
+        """Whether the files can be looked for twice: a pipe ends when it was read."""
+        return self.from_file is None or Path(self.from_file).is_file()
 
     def items(self, paths: Sequence[Path], unreadable: Callable[[str], None]) -> "Iterator[Item]":
         """Find the files; `unreadable` is told folders that cannot be listed.
@@ -135,6 +138,11 @@ def _binary(name: str) -> BufferedReader:
     if name == _STDIN:
         return open(sys.stdin.fileno(), "rb", closefd=False)
     return Path(name).open("rb")
+
+
+def _can_be_read(path: Path) -> bool:
+    """Tell whether `path` is a file or, as of ``--from-file <(find …)``, a pipe."""
+    return path.is_file() or path.is_fifo()
 
 
 def _count(text: str) -> int:

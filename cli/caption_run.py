@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -177,11 +177,12 @@ def _count(
     items: Callable[[Callable[[str], None]], "Iterator[Item]"], state: RunState, pressed: threading.Event
 ) -> None:
     count = 0
-    for _ in items(lambda _: None):
-        count += 1
-        if pressed.is_set():
-            return
-    state.total = count
+    with suppress(EdgeError, OSError):  # which the run comes to, too, and tells
+        for _ in items(lambda _: None):
+            count += 1
+            if pressed.is_set():
+                return
+        state.total = count
 
 
 def _tell_end(watched: Watched, summary: Summary, journal: "Journal", code: int) -> None:

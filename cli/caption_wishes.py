@@ -1,5 +1,6 @@
 """All options of `caption`, and the run that they ask for."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,9 +20,12 @@ from qwen3vl_edge.cli.caption_run import Printed, Watched, caption_items
 from qwen3vl_edge.cli.caption_running import RunningOptions
 from qwen3vl_edge.cli.clip_options import ClipChoice
 from qwen3vl_edge.cli.engine_options import EngineOptions
+from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.progress import Progress
 
 __all__ = ["Wishes"]
+
+_STDOUT = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,17 @@ class Wishes:
         """Check that there is something to caption, before anything else is looked at.
 
         Raises:
-            UsageError: There is not.
+            UsageError: There is not, or two options write to one file.
         """
         self.files.check(paths)
+        written = [("-o", name) for name in self.outputs.output or ()]
+        written += [("--journal", str(self.outputs.journal or _STDOUT))]
+        written += [("--log", self.running.log or _STDOUT), ("--events", self.running.events or _STDOUT)]
+        options: dict[str, str] = {}
+        for option, name in written:
+            first = options.setdefault(os.path.realpath(name), option) if name != _STDOUT else option
+            if first != option:
+                raise UsageError(f"{first} and {option} both write to {name}; name different files")
 
     def settings(self, progress: Progress) -> RunSettings:
         """Give how to caption: all that can be wrong with the options, and the model's files, is said here.

@@ -75,9 +75,9 @@ def chat(
     constraint = form.constraint()
     answer.options(Sampling(), constraint)  # what is wrong is told before the work
     shown = talk.screen(plain=look.plain)
-    loading = view.Mutable(view.progress())
+    loading = view.Redirected(view.progress())
     with engine.open(model, loading) as opened:
-        loading.muted = True  # the chat shows what it waits for itself
+        loading.target = talk.progress_on(shown)  # bars would be drawn over the chat
         conversation = sessions.open(opened, lambda before: answer.over(before, constraint)).conversation
         opening = talk.open_chat(conversation, shown, sessions.session, with_state=sessions.session_state)
         opening.urls = urls

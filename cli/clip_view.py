@@ -97,7 +97,7 @@ class ShownClips:
         if len(stamps) > _STAMPS_IN_A_LINE:
             stamps[2:-1] = ["…"]
         return (
-            f"{escaped(Path(clip.source).name)}: {len(set(plan.indices))} of {footage.n_frames} frames "
+            f"{escaped(Path(clip.source).name)}: {plan.n_frames} of {footage.n_frames} frames "
             f"({footage.duration_s:.1f} s at {footage.fps:g} fps) at {', '.join(stamps)} s, "
             f"{plan.width}×{plan.height} px, {plan.n_tokens(self._limits.factor)} tokens"
         )

@@ -20,7 +20,7 @@ Cache = Annotated[
     typer.Option(
         "--cache",
         metavar="DIR",
-        help="Keep measurements here: none is made twice.  [default: the user's cache folder]",
+        help="Keep measurements here: none is made twice, but speed.  [default: the user's cache folder]",
         show_default=False,
     ),
 ]
@@ -51,11 +51,19 @@ def compare(
     speed: MeasureSpeed = False,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw size against loss, as .png or .svg.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="Draw size against loss, as .png or .svg; what is there is replaced.",
+            show_default=False,
+        ),
     ] = None,
     card: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a model card in Markdown.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="Write a model card in Markdown; what is there is replaced.",
+            show_default=False,
+        ),
     ] = None,
     cache: Cache = None,
     json: options.Json = False,
@@ -69,17 +77,20 @@ def compare(
     \b
     qwen3vl-edge compare Qwen3-VL-2B-BF16 Qwen3-VL-2B-Q4_K_M Qwen3-VL-2B-Q8_0
     qwen3vl-edge compare bf16/ q4/ q5/ --images ~/Pictures --max-images 50 --text wiki.test.raw --chunks 40
-    qwen3vl-edge compare bf16/ q4/ iq4/ --plot loss.png --card README.md --speed
+    qwen3vl-edge compare bf16/ q4/ iq4/ --plot loss.png --card CARD.md --speed
     qwen3vl-edge compare model-BF16.gguf mmproj-model-Q8_0.gguf --images scans/ --json > loss.json
     """
     from qwen3vl_edge.cli import compare_view, view
+    from qwen3vl_edge.quant.comparison.store import check_target, write_whole
 
     if plot is not None:
         from qwen3vl_edge.quant.comparison.plot import check_plot
 
         check_plot(plot)
-    if card is not None and not card.parent.is_dir():
-        raise UsageError(f"{card}: there is no folder {card.parent}; make it first")
+        if card is not None and plot.resolve() == card.resolve():
+            raise UsageError(f"{card}: is both --plot and --card; give two names")
+    if card is not None:
+        check_target(card)
     found = run_comparison(
         reference, candidates, material, engine, speed=speed, cache=cache, progress=view.progress()
     )
@@ -89,7 +100,6 @@ def compare(
         draw(found, plot)
     if card is not None:
         from qwen3vl_edge.quant.comparison.card import model_card
-        from qwen3vl_edge.quant.comparison.store import write_whole
 
         command = shlex.join(["qwen3vl-edge", *sys.argv[1:]])
         write_whole(card, model_card(found, command).encode("utf-8", "replace"))

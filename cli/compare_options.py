@@ -1,11 +1,12 @@
 """Options that say what models are compared on, for `compare` and `recommend`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qwen3vl_edge.cli.clip_options import ClipChoice
 from qwen3vl_edge.errors import UsageError
 
 if TYPE_CHECKING:  # the commands must start fast: nothing heavy is imported before it is needed
@@ -21,8 +22,8 @@ _N_OUTPUTS = 128  # tokens whose logits are looked at together: 78 MB of Qwen3's
 
 
 @dataclass(frozen=True, slots=True)
-class MaterialOptions:
-    """What to ask and read; without any of it, drawn pictures and clips and a page of prose."""
+class MaterialOptions(ClipChoice):
+    """What to ask and read; if nothing is named, drawn pictures and clips and a page of prose."""
 
     images: Annotated[
         Path | None,
@@ -45,9 +46,16 @@ class MaterialOptions:
     captions: Annotated[
         bool,
         typer.Option(
-            "--captions", help="Score NAME.txt beside a picture as the answer to the first question."
+            "--captions",
+            help="Score NAME.txt beside a picture, as far as --answer-tokens, for the first answer.",
         ),
     ] = False
+    image_max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Tokens that a picture is shown with at most.  [default: 1024]", show_default=False
+        ),
+    ] = None
     max_images: Annotated[
         int | None, typer.Option(min=1, help="Take so many of the pictures.", show_default=False)
     ] = None
@@ -87,27 +95,43 @@ class MaterialOptions:
 
     def _given(self) -> "Material":
         from qwen3vl_edge.quant.comparison import material as kinds
+        from qwen3vl_edge.quant.shown_files import DEFAULT_CLIP_OPTIONS, DEFAULT_PICTURE_TOKENS
 
         asked = kinds.read_questions(self.questions) if self.questions else None
         pictures = (
             kinds.picture_questions(
-                self.images, asked or kinds.PICTURE_QUESTIONS, captions=self.captions, most=self.max_images
+                self.images,
+                asked or kinds.PICTURE_QUESTIONS,
+                captions=self.captions,
+                most=self.max_images,
+                max_tokens=self.image_max_tokens or DEFAULT_PICTURE_TOKENS,
             )
             if self.images
             else ()
         )
         clips = (
-            kinds.clip_questions(self.videos, asked or kinds.CLIP_QUESTIONS, most=self.max_videos)
+            kinds.clip_questions(
+                self.videos,
+                asked or kinds.CLIP_QUESTIONS,
+                most=self.max_videos,
+                options=self.options() if self._chooses_clips else DEFAULT_CLIP_OPTIONS,
+            )
             if self.videos
             else ()
         )
         return kinds.Material(pictures + clips, kinds.read_passage(self.text) if self.text else None)
+
+    @property
+    def _chooses_clips(self) -> bool:
+        return any(getattr(self, choice.name) is not None for choice in fields(ClipChoice))
 
     def _check(self) -> None:
         drawn = self.images is None and self.videos is None and self.text is None
         needs = {
             "--questions": (self.questions, self.images or self.videos),
             "--captions": (self.captions, self.images),
+            "--image-max-tokens": (self.image_max_tokens, self.images),
+            "--fps, --frames and the like": (self._chooses_clips, self.videos),
             "--max-images": (self.max_images, self.images),
             "--max-videos": (self.max_videos, self.videos),
             "--chunks": (self.chunks, self.text or drawn),

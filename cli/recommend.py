@@ -60,7 +60,7 @@ def recommend(
 ) -> None:
     """Name the smallest candidate whose loss stays within bounds, and why it is none of the others.
 
-    Exit code 1 if there is none.
+    With --max-size alone, it is the one that loses least. Exit code 1 if there is none.
 
     \b
     qwen3vl-edge compare bf16/ q2/ q4/ q5/ q8/ --json > loss.json
@@ -110,7 +110,7 @@ def _comparison(
     from qwen3vl_edge.cli import view
     from qwen3vl_edge.quant.comparison.saved import read_comparison
 
-    if source.endswith(".json"):
+    if source.lower().endswith(".json"):
         if candidates or material != MaterialOptions() or engine != EngineOptions() or cache is not None:
             raise UsageError(
                 f"{source} has been measured already; give only bounds beside it, or a reference in its place"

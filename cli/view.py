@@ -28,7 +28,7 @@ from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.progress import SILENT, Progress, Task
 from qwen3vl_edge.runtime.engine import Finished, Generated, Reasoned, TokenLogprob
 
-__all__ = ["Mutable", "answer_json", "answer_text", "note", "plan", "print_json", "progress"]
+__all__ = ["Redirected", "answer_json", "answer_text", "note", "plan", "print_json", "progress"]
 
 ReasoningView = Literal["hidden", "dim", "shown"]
 
@@ -172,16 +172,15 @@ def progress() -> Progress:
     return _Drawn(Console(stderr=True)) if sys.stderr.isatty() else SILENT
 
 
-class Mutable:
-    """Progress that can be silenced while it is in use."""
+class Redirected:
+    """Progress that goes to ``target``, which may change while it is in use."""
 
-    def __init__(self, progress: Progress) -> None:
-        self.muted = False
-        self._progress = progress
+    def __init__(self, target: Progress) -> None:
+        self.target = target
 
     def task(self, description: str, total: int | None, unit: str) -> AbstractContextManager[Task]:
-        """Open a task, drawn unless ``muted``."""
-        return (SILENT if self.muted else self._progress).task(description, total, unit)
+        """Open a task of the target as it is now."""
+        return self.target.task(description, total, unit)
 
 
 class _Drawn:

@@ -83,11 +83,12 @@ class Assignment:
         if kept := why_kept(name, shape):
             return Choice.of(before, f"kept: {kept}")
         if found := wished(name, shape, wishes, tied=tied):
-            return found
+            return replace(found, needs_imatrix=found.needs_imatrix and found.kind != before)
         kind = self.kinds[name]
         if not kind.fits(shape):
             raise misfit(name, shape, kind)
-        return Choice(kind, self.why, needs_imatrix=needs_importance(name, kind))
+        # what stays as it is was made with a matrix once
+        return Choice(kind, self.why, needs_imatrix=kind != before and needs_importance(name, kind))
 
     def _refuse_other_model(self, tensors: Sequence[_Named]) -> None:
         quantized = {name for name, shape, _ in tensors if why_kept(name, shape) is None}

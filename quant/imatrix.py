@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from qwen3vl_edge.errors import GGUFError, UsageError, join_problems
 from qwen3vl_edge.gguf_format import ValueType
 from qwen3vl_edge.quant.imatrix_files import read_imatrix_file
+from qwen3vl_edge.quant.imatrix_kind import is_of_projector
 from qwen3vl_edge.writing.gguf_header import KeyValue
 
 __all__ = ["Imatrix"]
 
-_PROJECTOR = ("v.", "mm.")
 _MAX_TEXT_BYTES = 127  # llama_model_kv_override.val_str in include/llama.h, less the NUL
 
 
@@ -74,8 +74,8 @@ class Imatrix:
             GGUFError: the matrix is of another model: it has names that are not there or other sizes.
         """
         shapes = dict(tensors)
-        sides = {name.startswith(_PROJECTOR) for name in shapes}
-        entries = {name: rows for name, rows in self.entries.items() if name.startswith(_PROJECTOR) in sides}
+        sides = {is_of_projector(name) for name in shapes}
+        entries = {name: rows for name, rows in self.entries.items() if is_of_projector(name) in sides}
         if not entries:
             raise UsageError(
                 f"--imatrix {self.path}: has nothing for these tensors; give the matrix of this model, or "

@@ -18,13 +18,7 @@ from qwen3vl_edge.gguf_info import GGUFInfo, GGUFTensor
 from qwen3vl_edge.input_files import file_size
 from qwen3vl_edge.quant.gguf_source import GGUFSource
 
-__all__ = [
-    "ImatrixContents",
-    "ImatrixEntries",
-    "ImatrixEntry",
-    "read_imatrix_entries",
-    "read_imatrix_file",
-]
+__all__ = ["ImatrixContents", "ImatrixEntries", "ImatrixEntry", "read_imatrix_entries", "read_imatrix_file"]
 
 _MAX_BYTES = 2 << 30  # Qwen3-VL-235B-A22B needs 0.5 GB
 _MAX_DAT_ENTRIES = 1 << 16  # the same model has some 1,200

@@ -1,4 +1,4 @@
-"""What kind of file stands where an importance matrix is read from or written to."""
+"""What stands where an importance matrix is read from or written to, and which half an entry is of."""
 
 from pathlib import Path
 
@@ -6,7 +6,14 @@ from qwen3vl_edge.errors import GGUFError
 from qwen3vl_edge.gguf_format import MAGIC
 from qwen3vl_edge.gguf_info import GGUFInfo
 
-__all__ = ["is_gguf", "is_imatrix"]
+__all__ = ["is_gguf", "is_imatrix", "is_of_projector"]
+
+_PROJECTOR = ("v.", "mm.")
+
+
+def is_of_projector(tensor: str) -> bool:
+    """Tell whether a tensor, by its name, is the projector's and not the language model's."""
+    return tensor.startswith(_PROJECTOR)
 
 
 def is_gguf(path: Path) -> bool:

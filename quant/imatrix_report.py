@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qwen3vl_edge.quant.calibration.collect import Collected
+from qwen3vl_edge.quant.imatrix_kind import is_of_projector
 from qwen3vl_edge.quant.imatrix_sums import ImatrixSums
 
 __all__ = ["ImatrixReport", "imatrix_report"]
 
-_PROJECTOR = ("v.", "mm.")
 _SHOWN_EXPERTS = 12
 
 
@@ -69,7 +69,7 @@ class ImatrixReport:
 def imatrix_report(path: Path, sums: ImatrixSums, collected: Collected | None = None) -> ImatrixReport:
     """Sum up what stands in `path`, and how it came there if it was not merged."""
     rows = {name: int(entry.counts.max()) for name, entry in sums.entries.items()}
-    seen = {name: n for name, n in rows.items() if name.startswith(_PROJECTOR)}
+    seen = {name: n for name, n in rows.items() if is_of_projector(name)}
     read = {name: n for name, n in rows.items() if name not in seen}
     return ImatrixReport(
         path,

@@ -13,9 +13,9 @@ from qwen3vl_edge.ggml_types import TYPES_BY_NAME
 from qwen3vl_edge.gguf_format import ValueType
 from qwen3vl_edge.quant.imatrix_files import ImatrixEntry, read_imatrix_entries
 from qwen3vl_edge.quant.imatrix_kind import is_gguf, is_imatrix
+from qwen3vl_edge.quant.whole_file import whole_file
 from qwen3vl_edge.runtime.activations import ActivationSums, SumsByName
 from qwen3vl_edge.writing.gguf_header import KeyValue, TensorEntry, array, encode_header, padding
-from qwen3vl_edge.writing.publish import temporary_path
 
 __all__ = ["CHUNK_SIZE", "ImatrixSums", "merge_imatrices", "refuse_existing", "write_imatrix"]
 
@@ -134,17 +134,10 @@ def write_imatrix(path: Path, imatrix: ImatrixSums, *, overwrite: bool = False) 
     if not arrays:
         raise UsageError("nothing was collected; give text, pictures or clips")
     entries = [TensorEntry(name, values.shape, _F32) for name, values in arrays.items()]
-    temporary = temporary_path(path)
-    try:
-        with temporary.open("wb") as file:
-            file.write(encode_header(_metadata(imatrix), entries))
-            for values in arrays.values():
-                file.write(values.tobytes() + bytes(padding(values.nbytes)))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(encode_header(_metadata(imatrix), entries))
+        for values in arrays.values():
+            file.write(values.tobytes() + bytes(padding(values.nbytes)))
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

@@ -53,6 +53,6 @@ def clip_loader(path: Path, options: ClipOptions) -> Callable[[EngineInfo], Cont
         try:
             return load_clip(path, info.video_limits, options)
         except UsageError as error:  # as a range beyond its end: of this clip, others may have it
-            raise MediaError(f"{path}: {error}") from error
+            raise MediaError(str(error)) from error
 
     return load

@@ -8,7 +8,15 @@ from qwen3vl_edge.gguf_info import GGUFInfo
 from qwen3vl_edge.manifest import MANIFEST_NAME, BundleFile, Manifest
 from qwen3vl_edge.split_names import parse_part_name
 
-__all__ = ["Bundle", "bundles_of", "find_bundle", "find_bundles", "named_bundles", "verify_pair"]
+__all__ = [
+    "Bundle",
+    "bundles_of",
+    "find_bundle",
+    "find_bundles",
+    "language_models",
+    "named_bundles",
+    "verify_pair",
+]
 
 _PROJECTOR_PREFIX = "mmproj-"
 _TEXT_ARCHITECTURES = ("qwen3vl", "qwen3vlmoe")
@@ -153,12 +161,17 @@ def _check_sizes(bundle: Bundle) -> None:
 
 
 def _only_model(folder: Path) -> Path:
-    models = [file for file in sorted(folder.glob("*.gguf")) if _is_model(file.name)]
+    models = language_models(folder)
     if not models:
         raise UsageError(f"{folder}: no language model (*.gguf) in this folder; convert a checkpoint first")
     if len(models) > 1:
         raise UsageError(f"{folder}: several models, name one: {', '.join(file.name for file in models)}")
     return models[0]
+
+
+def language_models(folder: Path) -> list[Path]:
+    """List the GGUF files in `folder` that are no projectors by their names, and of split ones the first."""
+    return [file for file in sorted(folder.glob("*.gguf")) if _is_model(file.name)]
 
 
 def _is_model(name: str) -> bool:

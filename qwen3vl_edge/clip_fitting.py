@@ -115,7 +115,7 @@ class _Fitting:
         """As many frames of each as fit, spread over the same time."""
         if self._options.fps is not None and any(footage.is_untimed for footage in self._clips):
             return iter(())  # --fps says when their pictures were taken, and cannot be left out
-        counts = range(1, max(len(set(plan.indices)) for plan in self._plans))
+        counts = range(1, max(plan.n_frames for plan in self._plans))
         return self._largest(counts, lambda count: replace(self._options, fps=None, n_frames=count))
 
     def slower(self) -> Iterator[ClipOptions]:

@@ -95,7 +95,7 @@ def _draw_clip(sheet: Image.Image, clip: Clip, top: int, columns: int, factor: i
     plan, room = clip.plan, sheet.width - 2 * _MARGIN_PX
     _write(pen, (_MARGIN_PX, top + 8), Path(clip.source).name, 15, _INK, room)
     about = (
-        f"{len(set(plan.indices))} of {_counted(clip.footage.n_frames, 'frame')} in "
+        f"{plan.n_frames} of {_counted(clip.footage.n_frames, 'frame')} in "
         f"{_counted(len(plan.stamps_s), 'moment')}, "
         f"{plan.width} by {plan.height} px, {plan.n_tokens(factor)} tokens"
     )

@@ -1,6 +1,6 @@
 """What a GGUF file, a bundle or a checkpoint is, as one value."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -20,6 +20,7 @@ from qwen3vl_edge.inspection_facts import (
     vision_of_config,
     vision_of_gguf,
 )
+from qwen3vl_edge.inspection_files import FileSummary, TypeUse, file_summary, merged
 from qwen3vl_edge.manifest import MANIFEST_NAME, Manifest
 
 __all__ = [
@@ -34,34 +35,10 @@ __all__ = [
     "kind_of",
 ]
 
-
 _N_WEAKEST = 5  # of each file
 _LEAST_ERROR = 1e-3
 
 Kind = Literal["gguf", "bundle", "checkpoint"]
-
-
-@dataclass(frozen=True, slots=True)
-class TypeUse:
-    """How much of a file is stored in one type."""
-
-    name: str
-    n_tensors: int
-    n_parameters: int
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class FileSummary:
-    """One file, or a split model by its first; `type` is what it mostly is, None for a checkpoint's shard."""
-
-    name: str
-    n_parts: int
-    architecture: str
-    type: str | None
-    size_bytes: int
-    n_parameters: int
-    types: tuple[TypeUse, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +135,7 @@ def _inspect_bundle(folder: Path) -> Inspection:
         architecture=models[0].architecture,
         size_bytes=sum(file.size_bytes for file in files),
         n_parameters=models[0].n_parameters + projector.n_parameters,
-        types=_merged(files),
+        types=merged(files),
         files=files,
         text=text_of_gguf(models[0]),
         vision=vision_of_gguf(projector),
@@ -171,7 +148,7 @@ def _inspect_checkpoint(folder: Path) -> Inspection:
     config, checkpoint = read_config(folder), Checkpoint.open(folder)
     limits = PreprocessorDefaults.read(folder, config.vision.token_side_px)
     files = tuple(
-        _file_summary(
+        file_summary(
             [shard],
             config.architecture,
             None,
@@ -186,7 +163,7 @@ def _inspect_checkpoint(folder: Path) -> Inspection:
         architecture=config.architecture,
         size_bytes=sum(file.size_bytes for file in files),
         n_parameters=sum(file.n_parameters for file in files),
-        types=_merged(files),
+        types=merged(files),
         files=files,
         text=text_of_config(config),
         vision=vision_of_config(config, limits),
@@ -196,41 +173,7 @@ def _inspect_checkpoint(folder: Path) -> Inspection:
 
 def _summary(info: GGUFInfo) -> FileSummary:
     tensors = [(tensor.type_name, tensor.n_elements, tensor.nbytes) for tensor in info.tensors]
-    return _file_summary(info.paths, info.architecture, info.file_type, tensors)
-
-
-def _file_summary(
-    paths: Sequence[Path], architecture: str, file_type: str | None, tensors: Iterable[tuple[str, int, int]]
-) -> FileSummary:
-    """Sum up (type, parameters, bytes) of tensors."""
-    types = _sum([TypeUse(name, 1, n_parameters, nbytes) for name, n_parameters, nbytes in tensors])
-    return FileSummary(
-        name=paths[0].name,
-        n_parts=len(paths),
-        architecture=architecture,
-        type=file_type,
-        size_bytes=sum(path.stat().st_size for path in paths),
-        n_parameters=sum(use.n_parameters for use in types),
-        types=types,
-    )
-
-
-def _merged(files: Iterable[FileSummary]) -> tuple[TypeUse, ...]:
-    return _sum([use for file in files for use in file.types])
-
-
-def _sum(uses: list[TypeUse]) -> tuple[TypeUse, ...]:
-    """Add up by type, the largest first."""
-    totals = [
-        TypeUse(
-            name,
-            sum(use.n_tensors for use in uses if use.name == name),
-            sum(use.n_parameters for use in uses if use.name == name),
-            sum(use.size_bytes for use in uses if use.name == name),
-        )
-        for name in {use.name for use in uses}
-    ]
-    return tuple(sorted(totals, key=lambda use: (-use.size_bytes, use.name)))
+    return file_summary(info.paths, info.architecture, info.file_type, tensors)
 
 
 def _weakest(manifest: Manifest, names: Collection[str] | None = None) -> Iterator[WeakTensor]:

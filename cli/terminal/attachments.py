@@ -40,7 +40,8 @@ def n_tokens(media: Media, factor_px: int) -> int:
 def described(media: Media, factor_px: int) -> str:
     """Describe `media` in one line: name, size as the model sees it, tokens."""
     first = media.moments[0] if isinstance(media, Clip) else media.vision
-    frames = f"{2 * len(media.moments)} frames of " if isinstance(media, Clip) else ""
+    n_frames = media.plan.n_frames if isinstance(media, Clip) else 0
+    frames = f"{n_frames} frame{'s' * (n_frames > 1)} of " if n_frames else ""
     name = escaped(Path(media.source).name)
     return f"{name}: {frames}{first.width}×{first.height} px, {n_tokens(media, factor_px)} tokens"
 

@@ -1,5 +1,8 @@
 """The chat on a terminal: dim asides, Markdown, a spinner while the model reads."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 from rich.status import Status
 from rich.text import Text
@@ -8,7 +11,9 @@ from qwen3vl_edge.cli.terminal.drawing import Drawing
 from qwen3vl_edge.cli.terminal.markdown_answer import MarkdownAnswer
 from qwen3vl_edge.cli.terminal.safe_text import safe
 from qwen3vl_edge.cli.terminal.screen import View
+from qwen3vl_edge.cli.terminal.waiting import Waiting
 from qwen3vl_edge.images import Pixels
+from qwen3vl_edge.progress import Task
 
 __all__ = ["RichScreen"]
 
@@ -52,6 +57,11 @@ class RichScreen:
         self._status = Status(Text(waiting, style="dim"), console=self._console)
         self._status.start()
 
+    @contextmanager
+    def task(self, description: str, total: int | None, unit: str) -> Iterator[Task]:
+        """Say beside the spinner how far long work is; this makes a screen a `Progress`."""
+        yield Waiting(self._wait_for, description, total, unit)
+
     def reason(self, text: str) -> None:
         """Print reasoning apart from the answer, dim or not."""
         if text and self._view.reasoning != "hidden":
@@ -81,6 +91,10 @@ class RichScreen:
             self._console.file.write("\n")
         self._answers = False
         self._console.file.flush()
+
+    def _wait_for(self, text: str) -> None:
+        if self._status is not None:
+            self._status.update(Text(text, style="dim"))
 
     def _stop_waiting(self) -> None:
         if self._status is not None:

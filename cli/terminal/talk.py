@@ -21,8 +21,9 @@ from qwen3vl_edge.cli.terminal.screen import PlainScreen, Screen
 from qwen3vl_edge.cli.terminal.status import status_line
 from qwen3vl_edge.demo import DEMO_NAME
 from qwen3vl_edge.paths import user_data_dir
+from qwen3vl_edge.progress import SILENT, Progress
 
-__all__ = ["greet", "is_typed", "open_chat", "screen", "talk"]
+__all__ = ["greet", "is_typed", "open_chat", "progress_on", "screen", "talk"]
 
 _NO_DRAWING = ("", "dumb", "unknown")
 
@@ -37,6 +38,11 @@ def screen(*, plain: bool) -> Screen:
     if plain or not sys.stdout.isatty() or os.environ.get("TERM", "") in _NO_DRAWING:
         return PlainScreen(sys.stdout, sys.stderr)
     return RichScreen(Console(highlight=False))
+
+
+def progress_on(shown: Screen) -> Progress:
+    """Give where long work is told of while `shown` belongs to the chat; plain ones have no place for it."""
+    return shown if isinstance(shown, RichScreen) else SILENT
 
 
 def open_chat(conversation: Conversation, shown: Screen, session: Path | None, *, with_state: bool) -> Chat:

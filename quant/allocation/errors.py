@@ -9,7 +9,7 @@ which is E|(V - W) x|^2 / E|W x|^2 where the components of x do not correlate. l
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -19,6 +19,7 @@ from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.ggml_types import TensorType
 from qwen3vl_edge.progress import SILENT, Progress
 from qwen3vl_edge.quant.allocation.sampling import Sample, sample_rows, sampled_bytes
+from qwen3vl_edge.quant.gguf_source import FLOATS
 from qwen3vl_edge.quant.native import dequantize_rows, quantize_rows
 from qwen3vl_edge.quant.typed import Material
 from qwen3vl_edge.writing.in_order import Job, in_order
@@ -59,6 +60,15 @@ def measure_errors(trials: Sequence[Trial], n_threads: int, progress: Progress =
 
 
 def _errors(trial: Trial) -> dict[str, float]:
+    """Measure one tensor; blocks that stay what they are lose nothing, and are not even read."""
+    before = trial.material.before
+    if before.name in FLOATS or before not in trial.kinds:
+        return _measured(trial)
+    others = [kind for kind in trial.kinds if kind != before]
+    return {before.name: 0.0} | (_measured(replace(trial, kinds=others)) if others else {})
+
+
+def _measured(trial: Trial) -> dict[str, float]:
     squared, power = dict.fromkeys((kind.name for kind in trial.kinds), 0.0), 0.0
     for sample in sample_rows(trial.material):
         importance = _of_expert(trial.importance, sample.expert)

@@ -74,20 +74,21 @@ def pack(items: Sequence[Sequence[Option]], budget_bytes: int) -> Packing | None
         (step for i, hull in enumerate(hulls) for step in _steps(i, items[i], hull)),
         key=lambda step: (-step.saved / step.n_bytes, step.item, step.n_bytes),
     )
-    bound = sum(options[i].damage for options, i in zip(items, chosen, strict=True))
     taken = 0
     while taken < len(steps) and steps[taken].n_bytes <= left:
         step = steps[taken]
         chosen[step.item] = step.option
         left -= step.n_bytes
-        bound -= step.saved
         taken += 1
+    bound = sum(options[i].damage for options, i in zip(items, chosen, strict=True))
     if taken < len(steps):
         bound -= steps[taken].saved * left / steps[taken].n_bytes
     _Rest(items, chosen, left).spend()
     picked = [options[i] for options, i in zip(items, chosen, strict=True)]
     damage = sum(option.damage for option in picked)
-    return Packing(tuple(chosen), sum(option.n_bytes for option in picked), damage, min(bound, damage))
+    return Packing(
+        tuple(chosen), sum(option.n_bytes for option in picked), damage, max(0.0, min(bound, damage))
+    )
 
 
 def _hull(options: Sequence[Option]) -> list[int]:

@@ -14,7 +14,6 @@ from qwen3vl_edge.quant.allocation.errors import Errors, measure_errors
 from qwen3vl_edge.quant.allocation.halves import Half
 from qwen3vl_edge.quant.allocation.sites import Site, sites_of, trials_of
 from qwen3vl_edge.quant.assignment import Assignment
-from qwen3vl_edge.quant.gguf_source import FLOATS
 from qwen3vl_edge.writing import WritePlan
 
 __all__ = ["Ordered", "plan_order"]
@@ -51,7 +50,7 @@ def plan_order(
         progress: Told the tensors measured.
 
     Raises:
-        UsageError: the size is too small, with the least one that is possible, or larger than the source.
+        UsageError: the size is too small; the least one that is possible.
         GGUFError: all is quantized already.
         CheckpointError: a source cannot be read.
     """
@@ -77,7 +76,11 @@ def _least(sites: Sequence[Site], errors: Errors, order: Order, planner: Planner
     chosen = smallest(sites, errors)
     size, limit = _size(planner(_assignment(chosen, order)), order), _limit(order, n_weights)
     if size > limit:
-        least = f"{size} bytes" if order.n_bytes else f"{_rounded_up(size * 8 / n_weights)} bits a weight"
+        least = (
+            f"{size} bytes"
+            if order.n_bytes is not None
+            else f"{_rounded_up(size * 8 / n_weights)} bits a weight"
+        )
         raise UsageError(
             f"{order.text}: is too small: {least} are the least that these types make{_why_not_less(sites)}"
         )
@@ -85,7 +88,7 @@ def _least(sites: Sequence[Site], errors: Errors, order: Order, planner: Planner
 
 
 def _why_not_less(sites: Sequence[Site]) -> str:
-    n_fixed = sum(_is_fixed(site) for site in sites)
+    n_fixed = sum(site.is_fixed for site in sites)
     if n_fixed == 0:
         return ""
     return (
@@ -94,21 +97,17 @@ def _why_not_less(sites: Sequence[Site]) -> str:
     )
 
 
-def _is_fixed(site: Site) -> bool:
-    return site.material.before.name not in FLOATS and not site.half.allow_requantize
-
-
 def _rounded_up(bits: float) -> str:
     return f"{ceil(bits * 100) / 100:.2f}"
 
 
 def _size(plan: WritePlan, order: Order) -> int:
     """Return the bytes that count: of the files, or of their tensors with the padding between them."""
-    return plan.n_bytes if order.n_bytes else sum(file.data_bytes for file in plan.files)
+    return plan.n_bytes if order.n_bytes is not None else sum(file.data_bytes for file in plan.files)
 
 
 def _limit(order: Order, n_weights: int) -> int:
-    return order.n_bytes or int((order.bits_per_weight or 0.0) * n_weights / 8)
+    return order.n_bytes if order.n_bytes is not None else int((order.bits_per_weight or 0.0) * n_weights / 8)
 
 
 def _assignment(chosen: Chosen, order: Order) -> Assignment:
@@ -123,7 +122,7 @@ def _assignment(chosen: Chosen, order: Order) -> Assignment:
 
 
 def _refuse_requantizing(sites: Sequence[Site]) -> None:
-    if sites and all(map(_is_fixed, sites)):
+    if sites and all(site.is_fixed for site in sites):
         raise GGUFError(
             "all tensors are quantized already; start from the original, or accept the double loss with "
             "--allow-requantize"

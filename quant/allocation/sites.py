@@ -8,6 +8,7 @@ from qwen3vl_edge.quant.allocation.candidates import candidates
 from qwen3vl_edge.quant.allocation.errors import Trial
 from qwen3vl_edge.quant.allocation.halves import Half
 from qwen3vl_edge.quant.gguf_source import FLOATS
+from qwen3vl_edge.quant.importance import importance_of
 from qwen3vl_edge.quant.parts import why_kept
 from qwen3vl_edge.quant.projector import is_hidden_column, padded_shape
 from qwen3vl_edge.quant.typed import Material
@@ -31,6 +32,11 @@ class Site:
     def name(self) -> str:
         """Return the tensor's name."""
         return self.material.name
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is quantized already, and must stay what it is."""
+        return self.material.before.name not in FLOATS and not self.half.allow_requantize
 
     def kinds(self, width: int) -> list[TensorType]:
         """Return the types to choose of where the projector's MLP is `width` wide; a wish leaves one."""
@@ -69,7 +75,7 @@ def widths_of(sites: Sequence[Site]) -> list[int]:
         return [0]
     width = hidden[0].material.shape[-1]
     fixed = any(
-        site.material.before.name not in FLOATS and not site.half.allow_requantize
+        site.is_fixed
         for site in sites
         if padded_shape(site.name, site.material.shape, -1) != site.material.shape
     )
@@ -88,7 +94,7 @@ def trials_of(sites: Sequence[Site]) -> list[Trial]:
         Trial(
             site.material,
             list(dict.fromkeys(kind for width in widths for kind in site.kinds(width))),
-            site.half.importance.get(site.name),
+            importance_of(site.name, site.material.shape, site.half.importance),
         )
         for site in sites
     ]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from qwen3vl_edge.errors import EdgeError, GGUFError, UsageError
 from qwen3vl_edge.input_files import file_size
 from qwen3vl_edge.quant.imatrix_sums import ImatrixSums
+from qwen3vl_edge.quant.whole_file import whole_file
 from qwen3vl_edge.runtime.activations import ActivationSums
-from qwen3vl_edge.writing.publish import temporary_path
 
 __all__ = ["Progressed", "StateFile", "alone"]
 
@@ -101,15 +101,8 @@ class StateFile:
         }
         for name, entry in progressed.sums.entries.items():
             arrays |= {f"{_SUMS}{name}": entry.sums, f"{_COUNTS}{name}": entry.counts}
-        temporary = temporary_path(self.path)
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(self.path) as file:
+            np.savez(file, allow_pickle=False, **arrays)
 
     def remove(self) -> None:
         """Forget it."""

@@ -20,7 +20,7 @@ class Bounds:
     intervals have to stay within them, not the estimates.
 
     Raises:
-        UsageError: A number is out of range, or nothing is bounded.
+        UsageError: A number is out of range, nothing is bounded, or nothing that could be sure.
     """
 
     max_kl: float | None = None
@@ -31,10 +31,17 @@ class Bounds:
     def __post_init__(self) -> None:
         if self.max_kl is None and self.max_flips is None and self.max_bytes is None:
             raise UsageError("nothing is bounded; give --max-kl, --max-flips or --max-size")
-        if self.max_kl is not None and self.max_kl < 0:
+        if self.sure and not self.bounds_loss:
+            raise UsageError("--sure is about losses, and none is bounded; give --max-kl or --max-flips")
+        if self.max_kl is not None and not self.max_kl >= 0:  # nan, too
             raise UsageError(f"a KL divergence is never as small as {self.max_kl:g}; give 0 or more")
         if self.max_flips is not None and not 0 <= self.max_flips <= 1:
             raise UsageError(f"{100 * self.max_flips:g} % of answers cannot flip; give 0 to 100 %")
+
+    @property
+    def bounds_loss(self) -> bool:
+        """Whether a loss is bounded, not size alone."""
+        return self.max_kl is not None or self.max_flips is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +64,29 @@ class Advice:
 def advise(comparison: Comparison, bounds: Bounds) -> Advice:
     """Choose the smallest candidate within `bounds`; of equally small ones the one that loses less.
 
+    Where size alone is bounded, the smallest would be the worst: there the one that loses least is chosen, by
+    the mean KL divergence on the kind of prompt on which it is largest.
+
     Raises:
         UsageError: Flips are bounded, and no short answers were measured.
     """
     excesses = {each.pair.name: _excesses(each, bounds) for each in comparison.candidates}
     within = [each for each in comparison.candidates if not excesses[each.pair.name]]
-    best = min(within, key=lambda each: (each.pair.size_bytes, each.losses.both.worst_kl), default=None)
+    best = min(within, key=lambda each: _rank(each, bounds), default=None)
     chosen = best.pair.name if best else None
+    beaten = "no smaller" if bounds.bounds_loss else "no better"
     verdicts = []
     for each in sorted(comparison.candidates, key=lambda each: each.pair.size_bytes):
         name, reasons = each.pair.name, excesses[each.pair.name]
         if not reasons and name != chosen:
-            reasons = (f"within the bounds, but no smaller than {chosen}",)
+            reasons = (f"within the bounds, but {beaten} than {chosen}",)
         verdicts.append(Verdict(name, each.pair.size_bytes, reasons))
     return Advice(chosen, tuple(verdicts))
+
+
+def _rank(candidate: CandidateReport, bounds: Bounds) -> tuple[float, float]:
+    size, loss = float(candidate.pair.size_bytes), candidate.losses.both.worst_kl
+    return (size, loss) if bounds.bounds_loss else (loss, size)
 
 
 def _excesses(candidate: CandidateReport, bounds: Bounds) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ def _lines(found: Comparison, command: str) -> Iterator[str]:
         yield from _detail(candidate)
     yield from _method(found.material, found.kept_bytes)
     if found.left_out:
-        yield f"Left out, for they could not be read: {len(found.left_out)} pictures or clips."
+        yield f"Left out, as damaged or too large for the context: {len(found.left_out)} pictures or clips."
         yield ""
     yield from _provenance(found, command)
 
@@ -83,20 +83,8 @@ def _halves(found: Comparison) -> Iterator[str]:
 def _detail(candidate: CandidateReport) -> Iterator[str]:
     yield f"### {_plain(candidate.pair.name)}"
     yield ""
-    yield _row(
-        [
-            "",
-            "prompts",
-            "tokens",
-            "KL mean",
-            "median",
-            "99 %",
-            "max",
-            "same top token",
-            "perplexity",
-            "reference's",
-        ]
-    )
+    heads = ["", "prompts", "tokens", "KL mean", "median", "99 %", "max", "same top token"]
+    yield _row([*heads, "perplexity", "reference's"])
     yield _row(["---"] * 10)
     for name, loss in _kinds(candidate.losses.both):
         yield _row([name, *_figures(loss)])

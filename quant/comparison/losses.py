@@ -98,7 +98,7 @@ class _Tally:
         self.n_answers += 1
         same = np.array_equal(observed.divergence.top_ids, answered.distributions.top_ids)
         self.n_changed += not same
-        if observed.text is None:
+        if observed.text is None or not answered.is_short:
             return
         self.n_short += 1
         if _words(observed.text) != _words(answered.text):

@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from qwen3vl_edge.ask import load_media
-from qwen3vl_edge.clips import CLIP_SUFFIXES
+from qwen3vl_edge.clips import CLIP_SUFFIXES, ClipOptions
 from qwen3vl_edge.content_hash import content_sha256
 from qwen3vl_edge.errors import MediaError, UsageError
 from qwen3vl_edge.images import IMAGE_SUFFIXES
 from qwen3vl_edge.json_fields import read_text
 from qwen3vl_edge.messages import Content
+from qwen3vl_edge.quant.shown_files import (
+    DEFAULT_CLIP_OPTIONS,
+    DEFAULT_PICTURE_TOKENS,
+    clip_loader,
+    files_in,
+    picture_loader,
+)
 from qwen3vl_edge.runtime.engine import EngineInfo
 
 __all__ = [
@@ -25,7 +31,6 @@ __all__ = [
     "Question",
     "Sight",
     "clip_questions",
-    "file_sight",
     "picture_questions",
     "read_passage",
     "read_questions",
@@ -93,29 +98,34 @@ class Material:
     answer_tokens: int = 64
     drawn: bool = False
 
-    def n_prompts(self, kind: Kind) -> int:
-        """Count the questions about sights of a kind."""
-        return sum(question.sight.kind == kind for question in self.questions)
-
 
 def picture_questions(
-    folder: Path, questions: Sequence[str], *, captions: bool = False, most: int | None = None
+    folder: Path,
+    questions: Sequence[str],
+    *,
+    captions: bool = False,
+    most: int | None = None,
+    max_tokens: int = DEFAULT_PICTURE_TOKENS,
 ) -> tuple[Question, ...]:
     """Ask `questions` about each picture in `folder` and its sub-folders, sorted by path.
+
+    Of copies of one picture the first is taken: the second would count as evidence and is none.
 
     Args:
         folder: Where the pictures lie.
         questions: Of each picture.
         captions: Where NAME.txt lies beside a picture, score that as the answer to the first question.
         most: Pictures that are taken, evenly spread; None takes all.
+        max_tokens: What a picture is shown with at most.
 
     Raises:
         UsageError: There is no picture.
         MediaError: A caption cannot be read.
     """
     asked = []
-    for path in _files(folder, IMAGE_SUFFIXES, "pictures", most):
-        sight = file_sight("picture", path)
+    paths = _spread(files_in(folder, IMAGE_SUFFIXES, "pictures"), most)
+    shown = str(max_tokens)
+    for sight, path in _sights("picture", paths, shown, lambda path: picture_loader(path, max_tokens)):
         given = _sidecar(path) if captions else None
         asked += [
             Question(sight, text, given if place == 0 else None) for place, text in enumerate(questions)
@@ -126,25 +136,16 @@ def picture_questions(
 
 
 def clip_questions(
-    folder: Path, questions: Sequence[str], *, most: int | None = None
+    folder: Path,
+    questions: Sequence[str],
+    *,
+    most: int | None = None,
+    options: ClipOptions = DEFAULT_CLIP_OPTIONS,
 ) -> tuple[Question, ...]:
-    """Ask `questions` about each clip in `folder`; see `picture_questions`."""
-    sights = [file_sight("clip", path) for path in _files(folder, CLIP_SUFFIXES, "clips", most)]
-    return tuple(Question(sight, text) for sight in sights for text in questions)
-
-
-def file_sight(kind: Kind, path: Path) -> Sight:
-    """Give the picture or clip in a file; it is read when it is asked about.
-
-    Raises:
-        MediaError: It cannot be read.
-    """
-    try:
-        identity = content_sha256(path)
-    except OSError as error:
-        raise MediaError(f"{path}: cannot be read ({error.strerror})") from error
-    shown = ((path,), ()) if kind == "picture" else ((), (path,))
-    return Sight(kind, str(path), identity, lambda info: load_media(info, *shown)[0])
+    """Ask `questions` about each clip in `folder`, of which `options` are shown; see `picture_questions`."""
+    paths = _spread(files_in(folder, CLIP_SUFFIXES, "clips"), most)
+    sights = _sights("clip", paths, repr(options), lambda path: clip_loader(path, options))
+    return tuple(Question(sight, text) for sight, _ in sights for text in questions)
 
 
 def read_passage(path: Path) -> Passage:
@@ -178,10 +179,21 @@ def _sidecar(path: Path) -> str | None:
     return read_text(beside, _SIDECAR_BYTES, MediaError).strip() or None
 
 
-def _files(folder: Path, suffixes: frozenset[str], what: str, most: int | None) -> list[Path]:
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-    if not found:
-        raise UsageError(f"{folder}: no {what} in this folder; give another one")
-    if most is None or most >= len(found):
-        return found
-    return [found[place * len(found) // most] for place in range(most)]
+def _sights(
+    kind: Kind, paths: Sequence[Path], shown: str, loader: Callable[[Path], Callable[[EngineInfo], Content]]
+) -> list[tuple[Sight, Path]]:
+    """Tell files from one another by content and by how they are `shown`; they are read when asked about."""
+    found: dict[str, tuple[Sight, Path]] = {}
+    for path in paths:
+        try:
+            identity = f"{content_sha256(path)} {shown}"
+        except OSError:  # then loading it says why
+            identity = f"unreadable {path}"
+        found.setdefault(identity, (Sight(kind, str(path), identity, loader(path)), path))
+    return list(found.values())
+
+
+def _spread(paths: list[Path], most: int | None) -> list[Path]:
+    if most is None or most >= len(paths):
+        return paths
+    return [paths[place * len(paths) // most] for place in range(most)]

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from qwen3vl_edge.errors import EngineError, MediaError, UsageError
+from qwen3vl_edge.errors import ContextFullError, EngineError, MediaError
 from qwen3vl_edge.progress import SILENT, Progress, Task
 from qwen3vl_edge.prompt import Part
+from qwen3vl_edge.quant.comparison.chunks import Chunks
 from qwen3vl_edge.quant.comparison.distributions import Divergence, diverge, keep
 from qwen3vl_edge.quant.comparison.material import Material
 from qwen3vl_edge.quant.comparison.observations import Answered, Observed, Prompt
@@ -45,32 +46,33 @@ class Measurer:
         self._reference, self._material, self._store = reference, material, store
         self._settings, self._progress = settings, progress
         self.left_out: list[str] = []
-        """Why sights were left out: they could not be read."""
+        """Why sights were left out: they could not be read, or do not fit the context."""
+        self._chunks = Chunks(material, store, reference.model_id)
         self._conditions = build_id(), settings.kv_type, settings.flash_attention, repr(settings.placement)
 
     def answer(self) -> tuple[Prompt, ...]:
         """Have the reference answer what it has not answered yet; give all prompts that have an answer.
 
-        A picture or clip that cannot be read is left out; see ``left_out``.
+        A picture or clip that cannot be read or does not fit is left out; see ``left_out``.
 
         Raises:
             UsageError: The passage is too short.
-            MediaError: None of the pictures and clips can be read.
-            EngineError: The model cannot be opened, or a prompt does not fit.
+            MediaError: None of the pictures and clips can be shown.
+            EngineError: The model cannot be opened, or a chunk of text does not fit.
         """
         with Opened(self._reference, self._settings, self._progress) as opened:
             prompts = (
-                *(Prompt(None, chunk) for chunk in range(self._n_chunks(opened))),
+                *(Prompt(None, chunk) for chunk in range(self._chunks.count(opened))),
                 *(Prompt(question) for question in self._material.questions),
             )
-            missing = [prompt for prompt in prompts if not self._store.has(self._key(prompt))]
+            missing = [prompt for prompt in prompts if self._store.get(self._key(prompt)) is None]
             if missing:
                 opened.open()  # its own bar comes before that of the prompts
             with self._progress.task(f"{self._reference.name} answers", len(prompts), "prompts") as task:
                 task.advance(len(prompts) - len(missing))
                 lost = {prompt for prompt in missing if not self._try(prompt, opened, task)}
         if lost and len(lost) == len(self._material.questions):
-            raise MediaError(f"no picture and no clip can be read; the first fault: {self.left_out[0]}")
+            raise MediaError(f"no picture and no clip can be shown; the first fault: {self.left_out[0]}")
         return tuple(prompt for prompt in prompts if prompt not in lost)
 
     def observe(self, pair: Pair, prompts: Sequence[Prompt]) -> Iterator[tuple[Prompt, Answered, Observed]]:
@@ -80,7 +82,7 @@ class Measurer:
             MediaError, EngineError: As for `answer`.
         """
         with Opened(pair, self._settings, self._progress) as opened:
-            if not all(self._store.has(self._key(prompt, pair)) for prompt in prompts):
+            if any(self._store.get(self._key(prompt, pair)) is None for prompt in prompts):
                 opened.open()
             with self._progress.task(pair.name, len(prompts), "prompts") as task:
                 for prompt in prompts:
@@ -102,55 +104,29 @@ class Measurer:
         reference, material, question = self._reference, self._material, prompt.question
         facts: list[object] = [*self._conditions, reference.model_id, prompt.kind]
         if question is None:  # the projector has no part in it
-            facts += [_identity(material), material.chunk_tokens, prompt.chunk]
+            facts += [self._chunks.identity, material.chunk_tokens, prompt.chunk]
             return record_key(*facts, *([pair.model_id] if pair else []))
         facts += [reference.projector_id, question.sight.identity, question.text, question.given]
         facts.append(material.answer_tokens)
         return record_key(*facts, *([pair.model_id, pair.projector_id] if pair else []))
 
-    def _n_chunks(self, opened: Opened) -> int:
-        """Cut the passage into chunks as llama-perplexity does, and keep its tokens."""
-        material = self._material
-        if material.passage is None:
-            return 0
-        record = self._store.get(self._passage_key())
-        if record is None:
-            record = {"tokens": np.array(opened.scorer.tokenize(material.passage.text), np.int32)}
-            self._store.put(self._passage_key(), record)
-        n_tokens = record["tokens"].size
-        if n_tokens < material.chunk_tokens:
-            raise UsageError(
-                f"{material.passage.name}: {n_tokens} tokens of text are less than one chunk of "
-                f"{material.chunk_tokens}; give more text, or smaller chunks with --chunk-tokens"
-            )
-        return min(n_tokens // material.chunk_tokens, material.most_chunks or n_tokens)
-
-    def _chunk(self, number: int) -> list[int]:
-        record, size = self._store.get(self._passage_key()), self._material.chunk_tokens
-        if record is None:
-            raise self._lost()
-        tokens: list[int] = record["tokens"][number * size : (number + 1) * size].tolist()
-        return tokens
-
-    def _passage_key(self) -> str:
-        return record_key("tokens", self._reference.model_id, _identity(self._material))
-
     def _known(self, prompt: Prompt) -> Answered:
         record = self._store.get(self._key(prompt))
         if record is None:
-            raise self._lost()
+            raise self._store.lost()
         return Answered.of(record)
 
-    def _lost(self) -> EngineError:
-        return EngineError(f"{self._store.folder}: measurements have vanished meanwhile; start again")
-
     def _try(self, prompt: Prompt, opened: Opened, task: Task) -> bool:
-        """Have a prompt answered; tell whether its sight could be read."""
+        """Have a prompt answered; tell whether its sight could be read, and fits the context."""
         try:
             self._answer(prompt, opened)
-        except MediaError as error:
-            if str(error) not in self.left_out:
-                self.left_out.append(str(error))
+        except (MediaError, ContextFullError) as error:
+            if prompt.question is None:
+                raise
+            name = prompt.question.sight.name
+            fault = str(error) if isinstance(error, MediaError) else f"{name}: {error}"
+            if fault not in self.left_out:
+                self.left_out.append(fault)
             return False
         finally:
             task.advance()
@@ -160,7 +136,7 @@ class Measurer:
         key = self._key(prompt)
         scorer, seed = opened.scorer, int(key[:8], 16)
         if prompt.question is None:
-            chunk = self._chunk(prompt.chunk)
+            chunk = self._chunks.tokens(prompt.chunk)
             tokens = tuple(chunk[len(chunk) // 2 + 1 :])
             answered = Answered(
                 tokens, "", False, keep(_finite(scorer.scored_text(chunk), self._reference), tokens, seed)
@@ -183,7 +159,7 @@ class Measurer:
             return Observed.of(record)
         scorer, kept = opened.scorer, answered.distributions
         if prompt.question is None:
-            pieces = _finite(scorer.scored_text(self._chunk(prompt.chunk)), pair)
+            pieces = _finite(scorer.scored_text(self._chunks.tokens(prompt.chunk)), pair)
             observed = Observed(diverge(kept, pieces, answered.tokens), None)
         else:
             parts = opened.parts(prompt.question)
@@ -202,10 +178,6 @@ def _finite(pieces: Iterable[Logits], pair: Pair) -> Iterator[Logits]:
                 f"{pair.bundle.model}: its logits are not finite; some weights are NaN, infinite or damaged"
             )
         yield piece
-
-
-def _identity(material: Material) -> str:
-    return material.passage.identity if material.passage else ""
 
 
 def _own_text(scorer: Scorer, parts: Sequence[Part], answered: Answered, divergence: Divergence) -> str:

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from qwen3vl_edge.quant.comparison.distributions import Distributions, Divergence
 from qwen3vl_edge.quant.comparison.material import Kind, Question
 
-__all__ = ["SHORT_WORDS", "Answered", "Observed", "Prompt"]
+__all__ = ["Answered", "Observed", "Prompt"]
 
-SHORT_WORDS = 3
-"""An answer of so many words at most can flip: it is right or wrong as a whole."""
+_SHORT_WORDS, _SHORT_TOKENS = 3, 16
+"""An answer of so many at most can flip: it is right or wrong as a whole. Tokens, for where words have no
+spaces between them."""
 
 Record = dict[str, NDArray[np.generic]]
 
@@ -50,7 +51,8 @@ class Answered:
     @property
     def is_short(self) -> bool:
         """Whether this is an answer that can flip."""
-        return self.generated and 0 < len(self.text.split()) <= SHORT_WORDS
+        few = len(self.tokens) <= _SHORT_TOKENS and len(self.text.split()) <= _SHORT_WORDS
+        return self.generated and few and bool(self.text.strip())
 
     def record(self) -> Record:
         """Give this as arrays."""

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from qwen3vl_edge.bundle import Bundle, find_bundle, find_bundles, verify_pair
+from qwen3vl_edge.bundle import Bundle, find_bundle, find_bundles, language_models, verify_pair
 from qwen3vl_edge.errors import GGUFError, UsageError
 from qwen3vl_edge.gguf_info import GGUFInfo
+from qwen3vl_edge.manifest import MANIFEST_NAME
+from qwen3vl_edge.quant.imatrix_kind import is_imatrix
 from qwen3vl_edge.runtime.file_identity import model_identity, projector_identity
 
 __all__ = [
-    "HALVES",
     "Half",
     "Pair",
     "candidate_pair",
@@ -23,8 +24,6 @@ __all__ = [
 
 Half = Literal["both", "model", "projector"]
 """Which files of a candidate stand in the reference's place."""
-
-HALVES: tuple[Half, ...] = ("both", "model", "projector")
 
 _CLIP = "clip"
 _BITS = 8
@@ -52,10 +51,9 @@ class Pair:
         tensors = (*self.model.tensors, *self.projector.tensors)
         return _BITS * sum(tensor.nbytes for tensor in tensors) / sum(tensor.n_elements for tensor in tensors)
 
-    def with_half(self, other: "Pair", half: Half) -> "Pair":
-        """Give this pair with one half, or both, of `other` in its place."""
-        model = other if half != "projector" else self
-        projector = other if half != "model" else self
+    def with_half(self, other: "Pair", half: Literal["model", "projector"]) -> "Pair":
+        """Give this pair with one half of `other` in its place."""
+        model, projector = (other, self) if half == "model" else (self, other)
         bundle = Bundle(model.bundle.folder, model.bundle.model, projector.bundle.projector, None)
         return Pair(
             f"{other.name} ({half})",
@@ -86,10 +84,14 @@ def candidate_pairs(path: Path, reference: Pair) -> tuple[Pair, ...]:
     Raises:
         UsageError, GGUFError: As for `candidate_pair`.
     """
-    if path.is_dir():
+    if path.is_dir() and (path / MANIFEST_NAME).is_file():
         bundles = find_bundles(path)
         if len(bundles) > 1:
             return tuple(pair_of(bundle.model.stem, bundle) for bundle in bundles)
+    elif path.is_dir():
+        models = [model for model in language_models(path) if not is_imatrix(model)]
+        if len(models) > 1:
+            return tuple(candidate_pair(model, reference) for model in models)
     return (candidate_pair(path, reference),)
 
 
@@ -97,7 +99,8 @@ def candidate_pair(path: Path, reference: Pair) -> Pair:
     """Give the pair that a candidate's path means: a folder, a language model, or a projector alone.
 
     A half that is given alone, a projector or a language model with none beside it, goes with the
-    reference's other half.
+    reference's other half; so does a language model with several projectors beside it, the reference's
+    among them.
 
     Raises:
         UsageError: There is no such file, or it is not clear which is meant.
@@ -108,16 +111,23 @@ def candidate_pair(path: Path, reference: Pair) -> Pair:
     whole = reference.bundle
     if GGUFInfo.read(path).architecture == _CLIP:
         return pair_of(path.stem, Bundle(whole.folder, whole.model, path, None))
-    if not any(path.parent.glob("mmproj-*.gguf")):
+    beside = [projector.resolve() for projector in path.parent.glob("mmproj-*.gguf")]
+    alone = not (path.parent / MANIFEST_NAME).is_file() and whole.projector.resolve() in beside
+    if alone or not beside:
         return pair_of(path.stem, Bundle(path.parent, path, whole.projector, None))
-    return pair_of(path.stem, find_bundle(path))
+    try:
+        return pair_of(path.stem, find_bundle(path))
+    except UsageError as error:
+        raise UsageError(
+            f"{path}: it is not clear which projector beside it is its own; lay both into their own folder"
+        ) from error
 
 
 def check_comparable(reference: Pair, candidate: Pair) -> tuple[str, ...]:
     """Check that two models choose among the same tokens; give what else differs, as remarks.
 
     Raises:
-        GGUFError: They are of other architectures or have other vocabularies.
+        GGUFError: They are of other architectures or sizes, or have other vocabularies.
     """
     ours, theirs = reference.model, candidate.model
     if ours.architecture != theirs.architecture:
@@ -131,6 +141,13 @@ def check_comparable(reference: Pair, candidate: Pair) -> tuple[str, ...]:
             f"{theirs.path}: has another vocabulary than {ours.path.name}; only types of one model can be "
             "compared"
         )
+    for what in ("block_count", "embedding_length"):  # halves of models of other sizes fit nobody
+        wanted, found = (info.integer(f"{ours.architecture}.{what}") for info in (ours, theirs))
+        if wanted != found:
+            raise GGUFError(
+                f"{theirs.path}: {what} is {found}, that of {ours.path.name} {wanted}; only types of one "
+                "model can be compared"
+            )
     template = "tokenizer.chat_template"
     if ours.metadata.get(template) != theirs.metadata.get(template):
         return (f"{candidate.name} has another chat template than the reference: part of its loss is that",)

@@ -8,14 +8,14 @@ from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.quant.comparison.losses import Losses
 from qwen3vl_edge.quant.comparison.material import KINDS, Kind
 from qwen3vl_edge.quant.comparison.report import CandidateReport, Comparison
-from qwen3vl_edge.quant.comparison.store import write_whole
+from qwen3vl_edge.quant.comparison.store import check_target, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["PLOT_SUFFIXES", "check_plot", "draw"]
+__all__ = ["check_plot", "draw"]
 
-PLOT_SUFFIXES = (".png", ".svg")
+_PLOT_SUFFIXES = (".png", ".svg")
 
 _SERIES: tuple[tuple[Kind, str, str], ...] = (
     ("picture", "answers under a picture", "o"),
@@ -30,12 +30,11 @@ def check_plot(path: Path) -> None:
     """Check, before the work, that a picture can be drawn to `path`.
 
     Raises:
-        UsageError: Its name does not end in .png or .svg, its folder is missing, or matplotlib is.
+        UsageError: Its name does not end in .png or .svg, it cannot stand there, or matplotlib is missing.
     """
-    if path.suffix.lower() not in PLOT_SUFFIXES:
+    if path.suffix.lower() not in _PLOT_SUFFIXES:
         raise UsageError(f"{path}: pictures are drawn as PNG or SVG; end the name in .png or .svg")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
+    check_target(path)
     try:
         import matplotlib.figure  # noqa: F401, PLC0415 -- an extra
     except ImportError as error:

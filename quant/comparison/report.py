@@ -87,7 +87,7 @@ class Comparison:
     """Everything.
 
     ``kept_bytes`` is what is kept of the reference's distributions, ``left_out`` tells which
-    pictures and clips could not be read, and why.
+    pictures and clips could not be read or did not fit the context, and why.
     """
 
     reference: PairFacts

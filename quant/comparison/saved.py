@@ -82,6 +82,8 @@ def _losses(fields: Fields) -> Losses:
     text, picture, clip = (
         _loss(fields.section(kind)) if fields.has(kind) else None for kind in ("text", "picture", "clip")
     )
+    if text is picture is clip is None:
+        fields.fault("text", "is missing, and so are picture and clip")
     return Losses(text, picture, clip, _flips(fields.section("flips")))
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from zipfile import BadZipFile
@@ -11,7 +10,10 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Store", "record_key", "write_whole"]
+from qwen3vl_edge.errors import EngineError, UsageError
+from qwen3vl_edge.quant.whole_file import whole_file
+
+__all__ = ["Store", "check_target", "record_key", "write_whole"]
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -23,18 +25,26 @@ def record_key(*facts: object) -> str:
     return hashlib.sha256(json.dumps([FORMAT, *facts]).encode()).hexdigest()
 
 
+def check_target(path: Path) -> None:
+    """Check, before the work, that a file can stand at `path`.
+
+    Raises:
+        UsageError: There is no folder for it, or it is a folder.
+    """
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; name a file in it")
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write `data` to `path`, or leave what is there: no reader ever sees a part of it.
 
     Raises:
         OSError: The folder cannot be written.
     """
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_bytes(data)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with whole_file(path, shared=True) as file:
+        file.write(data)
 
 
 class Store:
@@ -51,9 +61,9 @@ class Store:
         except (OSError, ValueError, EOFError, KeyError, RuntimeError, BadZipFile):
             return None
 
-    def has(self, key: str) -> bool:
-        """Tell whether there is a file for a record."""
-        return self._path(key).is_file()
+    def lost(self) -> EngineError:
+        """Give the error for a record that was there a moment ago."""
+        return EngineError(f"{self.folder}: measurements have vanished meanwhile; start again")
 
     def put(self, key: str, record: Arrays) -> None:
         """Keep a record; no reader ever sees a part of it.

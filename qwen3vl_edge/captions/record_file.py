@@ -41,6 +41,7 @@ class RecordFile:
         self._form, self._mode, self._separator = form, mode, separator
         self._outbox = Outbox(journal, b"file " + journal.keys.key(path))
         self._dead = DeadLines(self._outbox)
+        self._has_written = False  # before that, a part of what is to be written may be there already
         self._keys = journal.keys
         if path.exists() and not path.is_file():
             raise JournalError(f"{path}: not a regular file; name another one")
@@ -97,12 +98,15 @@ class RecordFile:
         """Write what is noted and committed; there is nothing that one item alone could be refused for.
 
         Raises:
-            JournalError: The file cannot be written.
+            JournalError: The file cannot be written, or was changed meanwhile.
         """
         for batch in self._outbox.pending():
             with self._plain_errors():
+                # what is missing would be filled with zeros, what is there too much written over
+                self._check_size(batch[0].at, batch[0].at if self._has_written else self._outbox.end)
                 _write_at(self._real, [(pending.at, pending.content) for pending in batch])
             self._outbox.cross_out(batch)
+        self._has_written = True
         return iter(())
 
     def close(self) -> None:
@@ -129,7 +133,7 @@ class RecordFile:
                 self._outbox.forget_all()
             self._begin(dry=dry)
         else:
-            self._check_size()
+            self._check_size(self._outbox.written_end, self._outbox.end)
 
     def _begin(self, *, dry: bool) -> None:
         """Begin the file, or read what another program, or a run without this journal, has begun."""
@@ -152,11 +156,11 @@ class RecordFile:
         with self._real.open("rb") as file:
             return header.startswith(file.read(len(header) + 1))
 
-    def _check_size(self) -> None:
+    def _check_size(self, least: int, most: int) -> None:
         size = self._real.stat().st_size
-        if not self._outbox.written_end <= size <= self._outbox.end:
+        if not least <= size <= most:
             raise JournalError(
-                f"{self._path}: changed by another program ({size} bytes, not {self._outbox.end}); "
+                f"{self._path}: changed by another program ({size} bytes, not {most}); "
                 "move it away to have all of it written again, or move the journal "
                 f"{self._outbox.where} away to go on from what the file holds now"
             )

@@ -86,8 +86,8 @@ def _is_picture(item: Content) -> bool:
 
 
 def _shape(clip: Clip) -> str:
-    n_frames = len(set(clip.plan.indices))
-    return f"{n_frames} frame{'s' * (n_frames > 1)} of {clip.plan.width}×{clip.plan.height} px"
+    plan = clip.plan
+    return f"{plan.n_frames} frame{'s' * (plan.n_frames > 1)} of {plan.width}×{plan.height} px"
 
 
 def _n_tokens(item: Content, factor: int) -> int:

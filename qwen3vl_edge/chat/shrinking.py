@@ -100,7 +100,7 @@ class _Media:
 
 
 def _n_frames(item: Picture | Clip) -> int:
-    return len(set(item.plan.indices)) if isinstance(item, Clip) else 1
+    return item.plan.n_frames if isinstance(item, Clip) else 1
 
 
 def _may_have_fewer(item: Picture | Clip) -> bool:

@@ -96,6 +96,7 @@ class LlamaEngine:
             opened.callback(self._bench.close)
             self._opened = opened.pop_all()
         self._session: LlamaSession | None = None
+        self._n_parallel = settings.n_parallel
         self._bench.load_s = time.perf_counter() - started
 
     @property
@@ -147,13 +148,16 @@ class LlamaEngine:
         return Scheduler(self._bench, jobs, n_parallel, watch).run()
 
     def choose_parallel(self, job: Job[K]) -> int:
-        """Measure how many jobs like this one are best done at once; see `Engine.choose_parallel`."""
+        """Measure how many jobs like this one are best done at once; see `Engine.choose_parallel`.
+
+        It is never more than ``EngineSettings.n_parallel``.
+        """
         self._check_open()
         self.begin()
         if self._session is not None:
             self._session.forget()
-        n_prompt = self._bench.tokenizer.prompt(job.parts).n_cells
-        return choose_parallel(self._bench, n_prompt, job.options.max_tokens)
+        prompt = self._bench.tokenizer.prompt(job.parts)
+        return choose_parallel(self._bench, prompt, job.options.max_tokens, self._n_parallel)
 
     def next_logits(self, parts: Sequence[Part]) -> NDArray[np.float32]:
         """Read the prompt `parts` and give the logits of the token after it, shape (n_vocab,)."""

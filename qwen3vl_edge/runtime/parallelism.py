@@ -4,8 +4,12 @@ import math
 import time
 from collections.abc import Sequence
 
+import numpy as np
+
+from qwen3vl_edge.images import VisionPart
 from qwen3vl_edge.runtime.batch import TextPiece
 from qwen3vl_edge.runtime.context import Context
+from qwen3vl_edge.runtime.tokenized import TokenizedPrompt
 from qwen3vl_edge.runtime.workbench import Workbench
 
 __all__ = ["best_of", "choose_parallel"]
@@ -13,25 +17,45 @@ __all__ = ["best_of", "choose_parallel"]
 _TRIED = (1, 2, 4, 8, 16, 32)
 _ROUNDS = 3
 _ENOUGH_S = 0.3  # a number of sequences whose rounds take longer together is not tried again
-_BEGINNING = 32  # tokens that stand before each answer while rounds are timed
+_MOST_READ = 384  # tokens that stand before each answer while rounds are timed
 _ANSWER = 128  # tokens of an answer that is not limited to fewer
 _NEAR = 0.95  # of the best rate: more sequences than that needs only take memory
+_SIDE_PX = 256  # of the picture that is encoded
 
 
-def choose_parallel(bench: Workbench, n_prompt: int, max_tokens: int) -> int:
-    """Give how many prompts of `n_prompt` cells are best continued at once, by up to `max_tokens` each.
+def choose_parallel(bench: Workbench, prompt: TokenizedPrompt, max_tokens: int, most: int) -> int:
+    """Give how many prompts like this one are best continued at once, by up to `max_tokens` each.
 
-    Rounds of 1, 2, 4 … sequences are timed, as many as the cells and the free sequences of `bench` allow.
+    Rounds of 1, 2, 4 … sequences are timed, each sequence with cells of its own as in the middle of an
+    answer, up to `most` and as many as the cells and the free sequences of `bench` allow. What encoding
+    and reading a prompt takes counts, too: it is the same for every number. Numbers beyond two that gain
+    nothing are not tried.
+
+    Raises:
+        EngineError: llama.cpp failed, or was told to stop.
     """
+    n_answer = min(max_tokens, _ANSWER)
+    n_read = min(prompt.n_cells + n_answer // 2, _MOST_READ)
     n_free = bench.n_free()
-    claim = max(1, min(n_prompt + max_tokens, n_free))
-    for_timing = (n_free - _BEGINNING) // (2 * _ROUNDS)  # all that are tried take less than twice the last
-    most = max(1, min(n_free // claim, for_timing, bench.n_sequences_free()))
-    tried = [number for number in _TRIED if number <= most]
-    if len(tried) == 1:
+    claim = max(1, min(prompt.n_cells + max_tokens, n_free))
+    for_timing = n_free // (n_read + 1)
+    most = max(1, min(n_free // claim, for_timing, bench.n_sequences_free(), most))
+    if most == 1:
         return 1
-    read_s, rounds_s = _timed(bench, tried)
-    return best_of(tried, rounds_s, read_s * n_prompt, min(max_tokens, _ANSWER))
+    timing = _Timing(bench, n_read)
+    try:
+        prompt_s = _encode_s(bench, prompt.n_vision) + timing.read_s * prompt.n_cells
+        tried: list[int] = []
+        rounds_s: list[float] = []
+        for number in [number for number in _TRIED if number < most] + [most]:
+            tried.append(number)
+            rounds_s.append(timing.round_s(number))
+            best = best_of(tried, rounds_s, prompt_s, n_answer)
+            if best not in tried[-2:]:
+                break
+        return best
+    finally:
+        timing.close()
 
 
 def best_of(tried: Sequence[int], rounds_s: Sequence[float], prompt_s: float, n_answer: int) -> int:
@@ -40,50 +64,73 @@ def best_of(tried: Sequence[int], rounds_s: Sequence[float], prompt_s: float, n_
     Args:
         tried: Numbers of sequences, ascending.
         rounds_s: Seconds of a round with so many.
-        prompt_s: Seconds to read one prompt.
+        prompt_s: Seconds to encode and read one prompt.
         n_answer: Tokens of one answer.
     """
     rates = [1 / (prompt_s + n_answer * s / number) for number, s in zip(tried, rounds_s, strict=True)]
     return next(number for number, rate in zip(tried, rates, strict=True) if rate >= _NEAR * max(rates))
 
 
-def _timed(bench: Workbench, tried: Sequence[int]) -> tuple[float, list[float]]:
-    """Time reading, in seconds a token, and the rounds of so many sequences each, the best of several."""
-    lanes = [bench.take_sequence() for _ in range(max(tried))]
-    token = bench.tokenizer.vision_marks[0][0]
-    beginning = TextPiece([token] * _BEGINNING, lanes[0], 0)
-    try:
-        context = bench.context(bench.pool.n_used + _BEGINNING + _ROUNDS * sum(tried))
-        _seconds(context, [beginning])  # the first reading is slow
-        context.forget(lanes[0], 0)
-        read_s = _seconds(context, [beginning]) / _BEGINNING
-        for lane in lanes[1:]:
-            context.copy(lanes[0], lane)
-        rounds = _Rounds(context, lanes, token)
-        return read_s, [rounds.best_s(number) for number in tried]
-    finally:
-        for lane in lanes:
-            bench.empty(lane, 0)
-            bench.give_back(lane)
+def _encode_s(bench: Workbench, n_tokens: int) -> float:
+    """Estimate the seconds of encoding so many tokens by those of a small picture; the first run is slow."""
+    if not n_tokens:
+        return 0.0
+    picture = VisionPart.of((np.zeros((_SIDE_PX, _SIDE_PX, 3), np.uint8),))
+    seconds, n_encoded = math.inf, 1
+    for _ in range(2):
+        started = time.perf_counter()
+        n_encoded = len(bench.encode_anew(picture))
+        seconds = min(seconds, time.perf_counter() - started)
+    return seconds * n_tokens / n_encoded
 
 
-class _Rounds:
-    """Rounds of one token for each of the first `lanes`, which hold the same beginning."""
+class _Timing:
+    """Sequences of `bench` that hold `n_read` tokens each, in cells of their own; `close` gives them back.
 
-    def __init__(self, context: Context, lanes: Sequence[int], token: int) -> None:
-        self._context, self._lanes, self._token = context, lanes, token
-        self._position = _BEGINNING
+    ``read_s`` is the seconds of reading a token of a prompt.
+    """
 
-    def best_s(self, number: int) -> float:
-        """Give the seconds of the fastest of several rounds of so many."""
+    def __init__(self, bench: Workbench, n_read: int) -> None:
+        self._bench, self._n_read = bench, n_read
+        self._token = bench.tokenizer.vision_marks[0][0]
+        self._lanes = [bench.take_sequence()]
+        try:
+            context = self._context(1)
+            _seconds(context, [self._piece(1)])  # the first reading brings the weights into memory
+            context.forget(self._lanes[0], 0)
+            self.read_s = _seconds(context, [self._piece(n_read)]) / n_read
+            self._state = context.state(self._lanes[0])
+        except BaseException:
+            self.close()
+            raise
+
+    def round_s(self, number: int) -> float:
+        """Give the seconds of the fastest of several rounds of one token for so many sequences."""
+        context = self._context(number)
+        while len(self._lanes) < number:
+            self._lanes.append(self._bench.take_sequence())
+            context.restore(self._lanes[-1], self._state)
         best = math.inf
         for _ in range(_ROUNDS):
-            pieces = [TextPiece([self._token], lane, self._position, 1) for lane in self._lanes[:number]]
-            best = min(best, _seconds(self._context, pieces))
-            self._position += 1
+            pieces = [TextPiece([self._token], lane, self._n_read, 1) for lane in self._lanes[:number]]
+            best = min(best, _seconds(context, pieces))
+            for lane in self._lanes[:number]:
+                context.forget(lane, self._n_read)
             if best > _ENOUGH_S:
                 break
         return best
+
+    def close(self) -> None:
+        """Give the sequences back, empty."""
+        for lane in self._lanes:
+            self._bench.empty(lane, 0)
+            self._bench.give_back(lane)
+
+    def _context(self, number: int) -> Context:
+        return self._bench.context(self._bench.pool.n_used + number * (self._n_read + 1))
+
+    def _piece(self, n_tokens: int) -> TextPiece:
+        return TextPiece([self._token] * n_tokens, self._lanes[0], 0)
 
 
 def _seconds(context: Context, pieces: Sequence[TextPiece]) -> float:

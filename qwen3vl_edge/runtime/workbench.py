@@ -96,8 +96,8 @@ class Workbench:
             self.context(min(n_cells, self.limit))
 
     def empty(self, sequence: int, position: int) -> None:
-        """Empty the cells of a sequence from `position` on."""
-        if self._context is not None:
+        """Empty the cells of a sequence from `position` on; a context that could not grow has none."""
+        if self._context is not None and not self.closed:
             self._context.forget(sequence, position)
 
     def take_sequence(self) -> int:
@@ -127,6 +127,10 @@ class Workbench:
         """Give the encoder's output for a picture or pair, shape (n_tokens, n_embd_inp)."""
         known = self._cache.get(vision.digest)
         if known is None:
-            known = self._projector.encode_frames(vision.frames)
+            known = self.encode_anew(vision)
             self._cache.put(vision.digest, known)
         return known
+
+    def encode_anew(self, vision: VisionPart) -> Embeddings:
+        """Give what `encode` gives, computed, and keep it nowhere."""
+        return self._projector.encode_frames(vision.frames)

@@ -70,7 +70,7 @@ def clip_facts(path: Path) -> ClipFacts:
             container=_container(path) if isinstance(source, Film) else None,
             found=source.footage,
             notes=source.notes,
-            n_shown=len(set(plan.indices)),
+            n_shown=plan.n_frames,
             shown=(plan.width, plan.height),
             n_tokens=plan.n_tokens(limits.factor),
         )

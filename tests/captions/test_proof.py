@@ -119,7 +119,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("n_pictures", "rooms"), [(_N_FEW, (150, 300)), pytest.param(300, range(0, 3000, 100), marks=_WHOLE)]
+    ("n_pictures", "rooms"), [(_N_FEW, (150, 300)), pytest.param(300, range(0, 300, 12), marks=_WHOLE)]
 )
 def test_on_a_full_disk(
     n_pictures: int,

@@ -12,6 +12,7 @@ from qwen3vl_edge.cli.terminal.live_region import LiveRegion
 from qwen3vl_edge.cli.terminal.markdown_answer import MarkdownAnswer
 from qwen3vl_edge.cli.terminal.rich_screen import RichScreen
 from qwen3vl_edge.cli.terminal.screen import PlainScreen, View
+from qwen3vl_edge.cli.terminal.waiting import Waiting
 
 ANSWER = """\
 # Heading
@@ -181,3 +182,28 @@ def test_plain_text_has_no_control_codes() -> None:
     screen.fault("wrong")
     assert out.getvalue() == "**bold** \\x1b[31m\n"
     assert aside.getvalue() == "[1] cat.png\nreasoning: why so\n\nerror: wrong\n"
+
+
+def test_long_work_says_how_far_it_is_and_how_long_it_takes() -> None:
+    said: list[str] = []
+    times = iter([100.0, 110.0, 190.0])
+    work = Waiting(said.append, "encoding", 12, "moments", lambda: next(times))
+    work.advance()
+    work.advance(8)
+    Waiting(said.append, "fetching", None, "files").advance(3)
+    assert said == [
+        "encoding 1/12 moments, 1:50 left",
+        "encoding 9/12 moments, 0:30 left",
+        "fetching 3 files",
+    ]
+
+
+def test_work_that_ends_after_the_spinner_changes_nothing() -> None:
+    file = io.StringIO()
+    screen = RichScreen(Console(file=file, force_terminal=True, width=80))
+    screen.begin(View(), "reading …")
+    with screen.task("encoding", 4, "moments") as work:
+        screen.finish()
+        before = file.getvalue()
+        work.advance()
+    assert file.getvalue() == before

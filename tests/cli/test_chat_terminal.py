@@ -54,6 +54,11 @@ class Terminal:
         self.tmux("send-keys", "-t", "chat", "-l", text)
         self.press(*(keys or ("Enter",)))
 
+    def say(self, text: str) -> None:
+        """Type a line when one can be typed: what comes sooner the system shows too, amid what is drawn."""
+        self.wait(PROMPT)
+        self.type(text)
+
     def press(self, *keys: str) -> None:
         for key in keys:
             self.tmux("send-keys", "-t", "chat", key)
@@ -114,17 +119,17 @@ def test_a_first_conversation(terminal: Terminal, tmp_path: Path) -> None:
     """What a new user sees, from the offer of a picture to the farewell, as one transcript."""
     terminal.start("demo", "--temperature", 0, "--no-preview", columns=250)
     first_lines(terminal)
-    terminal.type("/image sample")
+    terminal.say("/image sample")
     terminal.wait(r"^\[1\] red_circle.ppm")
-    terminal.type("What color is the circle?")
+    terminal.say("What color is the circle?")
     terminal.wait(r"^Red\.$")
-    terminal.type("/undo")
+    terminal.say("/undo")
     terminal.wait("taken back")
-    terminal.type(f"{RED} {CLIP}")
+    terminal.say(f"{RED} {CLIP}")
     terminal.wait("now ask about it")
-    terminal.type("Describe this.")
+    terminal.say("Describe this.")
     terminal.wait(r"tokens/s · \d{2,} vision tokens")
-    terminal.type(f"/export {tmp_path}/talk.md")
+    terminal.say(f"/export {tmp_path}/talk.md")
     terminal.wait("turns written to")
     assert terminal.leave() == 0
     shown = terminal.screen(history=True)
@@ -271,14 +276,15 @@ def test_ctrl_c_while_pictures_are_encoded_and_read(
     terminal.start("demo", *pictures, "--no-preview", lines=20)
     first_lines(terminal)
     terminal.type("What are these?")
-    terminal.wait("reading …")
+    terminal.wait(r"encoding \d+/50 moments, \d+:\d\d left")
     time.sleep(delay_s)
     terminal.press("C-c")
     terminal.wait(r"^stopped before the answer began; nothing was asked$")
     terminal.wait(r"^> What are these\?$")  # it can be sent again
     terminal.press("C-c")
-    terminal.type("/media drop all")
-    terminal.type("Hello")
+    terminal.say("/media drop all")
+    terminal.wait("^no pictures and no clips")
+    terminal.say("Hello")
     terminal.wait(r"^> Hello\n\S.*$")
     assert terminal.leave() == 0
 
@@ -305,7 +311,7 @@ def test_kill_9_keeps_every_finished_turn(terminal: Terminal, tmp_path: Path) ->
     terminal.tmux("kill-session", "-t", "chat")
     terminal.start("demo", columns=200)
     terminal.wait(rf"^/load last goes on with the last conversation, as does: chat demo --session {chat}$")
-    terminal.type("/load last")
+    terminal.say("/load last")
     terminal.wait(r"^> One\?$")
 
 

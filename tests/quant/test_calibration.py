@@ -123,8 +123,9 @@ def test_a_full_disk_leaves_the_state_that_was_there(
     before = state.read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="No space left") as full:
             run(demo_f32, target, progress=Stopping(2))
+    assert full.value.filename == str(state)
     assert state.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["m.gguf.unfinished"]
 
@@ -344,7 +345,7 @@ def test_what_does_not_fit_is_passed_over_by_name(demo_f32: Bundle, tmp_path: Pa
         demo_f32,
         sources,
         tmp_path / "m.gguf",
-        CalibrationOptions(n_answer=200),
+        CalibrationOptions(n_answer=185),
         settings=dataclasses.replace(SETTINGS, n_ctx=256),
     )
     assert collected.n_pieces == {"picture": 1, "clip": 0}

@@ -1,13 +1,15 @@
 """Whole comparisons on the demo model: what is lost, by which half, resumed, and what is refused."""
 
+import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from qwen3vl_edge.bundle import Bundle
+from qwen3vl_edge.bundle import Bundle, find_bundle
 from qwen3vl_edge.cli.json_output import json_text
 from qwen3vl_edge.converters import Recipe, convert, plan_conversion
 from qwen3vl_edge.demo import CHECKPOINT
@@ -23,14 +25,23 @@ from qwen3vl_edge.quant.comparison.material import (
     picture_questions,
 )
 from qwen3vl_edge.quant.comparison.opened import Opened
-from qwen3vl_edge.quant.comparison.pairs import Pair, candidate_pair, candidate_pairs, pair_of
+from qwen3vl_edge.quant.comparison.pairs import (
+    Pair,
+    candidate_pair,
+    candidate_pairs,
+    check_comparable,
+    pair_of,
+)
 from qwen3vl_edge.quant.comparison.plot import draw
 from qwen3vl_edge.quant.comparison.report import CandidateReport, Comparison
 from qwen3vl_edge.quant.comparison.saved import read_comparison
 from qwen3vl_edge.quant.comparison.store import Store
+from qwen3vl_edge.quant.imatrix_sums import ImatrixSums, write_imatrix
 from qwen3vl_edge.quant.run import run_plan
+from qwen3vl_edge.runtime.activations import ActivationSums
 from qwen3vl_edge.runtime.engine_settings import EngineSettings
 from qwen3vl_edge.runtime.scoring import Scorer
+from tests.tiny_checkpoint import TinyShape, write_tiny_checkpoint
 
 SETTINGS = EngineSettings(n_threads=2, n_outputs=64)
 MATERIAL = Material(drawn_pictures(3) + drawn_clips(1), held_out_passage(), 128, 3, 24, drawn=True)
@@ -172,6 +183,30 @@ def test_a_run_that_was_killed_goes_on_and_ends_the_same(
     assert n_read < n_all + n_all + n_all + 11
 
 
+def test_what_is_damaged_in_the_store_is_measured_anew(
+    reference: Pair, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """A power cut can leave files that are there and empty: nobody should have to find and delete them."""
+    store, candidate = Store(tmp_path / "store"), candidate_pair(folders["Q2_K"], reference)
+    material = replace(MATERIAL, questions=MATERIAL.questions[:2])
+    before = compare(reference, [candidate], material, store, SETTINGS)
+    for record in store.folder.rglob("*.npz"):
+        record.write_bytes(record.read_bytes()[:40])
+    after = compare(reference, [candidate], material, store, SETTINGS)
+    assert [each.losses for each in after.candidates] == [each.losses for each in before.candidates]
+
+
+def test_pictures_that_do_not_fit_are_left_out_by_name(reference: Pair, tmp_path: Path) -> None:
+    Image.new("RGB", (96, 64), "red").save(tmp_path / "small.png")
+    Image.new("RGB", (800, 800), "red").save(tmp_path / "large.png")
+    settings = replace(SETTINGS, n_ctx=256)
+    material = Material(picture_questions(tmp_path, ["What?", "Why?"]), answer_tokens=185)
+    monochrome = compare(reference, [reference], material, Store(tmp_path / "store"), settings)
+    assert monochrome.material.n_picture_prompts == 2
+    assert len({fault.split(": ")[0] for fault in monochrome.left_out}) == 1
+    assert monochrome.left_out[0].startswith(f"{tmp_path / 'large.png'}: prompt and answer take ")
+
+
 def test_pictures_that_cannot_be_read_are_left_out(reference: Pair, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64), "red").save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes(b"no picture")
@@ -217,8 +252,42 @@ def test_a_folder_of_several_types_is_as_many_candidates(reference: Pair, tmp_pa
     run_plan(plan_conversion(CHECKPOINT, Recipe(("Q8_0", "Q4_0"), "f16", "demo")), tmp_path / "many")
     pairs = candidate_pairs(tmp_path / "many", reference)
     assert sorted(pair.name for pair in pairs) == ["demo-Q4_0", "demo-Q8_0"]
+    (tmp_path / "many" / "manifest.json").unlink()  # as others' folders are
+    write_imatrix(
+        tmp_path / "many" / "demo.imatrix.gguf",
+        ImatrixSums({"blk.0.attn_q.weight": ActivationSums(np.ones((1, 4)), np.ones(1, np.int64))}),
+    )
+    unlisted = candidate_pairs(tmp_path / "many", reference)
+    assert {(pair.name, pair.model_id, pair.projector_id) for pair in unlisted} == {
+        (pair.name, pair.model_id, pair.projector_id) for pair in pairs
+    }
     assert len({pair.model_id for pair in pairs}) == 2
     assert len({pair.projector_id for pair in pairs}) == 1
+
+
+def test_of_several_projectors_a_candidate_takes_the_references(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """In a folder as it is downloaded, --mmproj chooses for the reference, and so for all."""
+    for folder in folders.values():
+        for path in folder.glob("*.gguf"):
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    chosen = next(tmp_path.glob("mmproj-*F16.gguf"))
+    reference = pair_of("r", find_bundle(tmp_path / "demo-Q8_0.gguf", chosen))
+    candidate = candidate_pair(tmp_path / "demo-Q2_K.gguf", reference)
+    assert candidate.projector_id == reference.projector_id
+    with pytest.raises(UsageError, match="not clear which projector"):
+        candidate_pair(tmp_path / "demo-Q2_K.gguf", pair_of("r", find_bundle(folders["Q8_0"])))
+
+
+def test_models_of_another_size_are_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """They share a vocabulary, as 2B and 4B do; but half of one beside half of the other fits nobody."""
+    shape = TinyShape(n_layers=TinyShape().n_layers + 1)
+    other = convert(
+        write_tiny_checkpoint(tmp_path / "Tiny", shape=shape), tmp_path / "o", type="f32", name="t"
+    )
+    with pytest.raises(GGUFError, match=r"block_count is \d, that of .* \d; only types of one model"):
+        check_comparable(pair_of("r", tiny_bundle), pair_of("o", other))
 
 
 def test_json_comes_back(found: Comparison, tmp_path: Path) -> None:
@@ -230,6 +299,11 @@ def test_json_comes_back(found: Comparison, tmp_path: Path) -> None:
     assert back.material == found.material
     path.write_text('{"format_version": 1, "reference": {}}')
     with pytest.raises(UsageError, match="is missing"):
+        read_comparison(path)
+    told = json.loads(json_text(found.to_json()))
+    told["candidates"][0]["losses"]["both"] |= {"text": None, "picture": None, "clip": None}
+    path.write_text(json.dumps(told))
+    with pytest.raises(UsageError, match="text is missing, and so are picture and clip"):
         read_comparison(path)
 
 

@@ -155,6 +155,16 @@ def test_answers_flip_when_their_words_differ() -> None:
     assert loss.perplexity == pytest.approx(1 + 9 * np.exp(-9), rel=1e-5)
 
 
+def test_short_is_what_is_short_in_every_script() -> None:
+    _, said, _ = answered("", [0, 0, 0])
+    assert replace(said, text="A red circle.").is_short
+    assert replace(said, text="红色的圆形").is_short
+    assert not replace(said, text="It is a circle.").is_short
+    assert not replace(said, text="图中有一个红色的圆形，背景是白色的。", tokens=(0,) * 17).is_short
+    assert not replace(said, text=" \n").is_short
+    assert not replace(said, generated=False, text="Red").is_short
+
+
 def candidate(
     name: str, size: int, kl: float, flipped: int | None = 0, high: float | None = None
 ) -> CandidateReport:
@@ -185,6 +195,11 @@ def test_the_smallest_within_the_bounds_is_recommended() -> None:
     assert reasons["q5"] == ("within the bounds, but no smaller than q4",)
     assert advise(found, Bounds(max_kl=0.05, sure=True)).chosen == "q5"  # 0.06 is possible for q4
     assert advise(found, Bounds(max_bytes=300)).chosen == "q2"
+    best = advise(found, Bounds(max_bytes=600))  # the smallest would be the worst
+    assert best.chosen == "q5"
+    assert {verdict.name: verdict.reasons for verdict in best.verdicts}["q2"] == (
+        "within the bounds, but no better than q5",
+    )
     assert advise(found, Bounds(max_bytes=300, max_kl=0.05)).chosen is None
     assert "400 bytes, above 300" in str(advise(found, Bounds(max_bytes=300)).verdicts)
 
@@ -194,7 +209,15 @@ def test_of_equally_small_ones_that_which_loses_less() -> None:
 
 
 @pytest.mark.parametrize(
-    "bounds", [dict[str, float](), {"max_kl": -1.0}, {"max_flips": 1.5}, {"max_flips": -0.1}]
+    "bounds",
+    [
+        dict[str, float](),
+        {"max_kl": -1.0},
+        {"max_kl": float("nan")},
+        {"max_bytes": 9, "sure": True},
+        {"max_flips": 1.5},
+        {"max_flips": -0.1},
+    ],
 )
 def test_impossible_bounds_are_refused(bounds: dict[str, float]) -> None:
     with pytest.raises(UsageError):
@@ -222,7 +245,10 @@ def test_records_come_back_or_count_as_missing(tmp_path: Path) -> None:
         assert kept.dtype == loaded.dtype
     assert Observed.of(store.get(other) or {}).text == "é"
     (path,) = (tmp_path / "new").rglob(f"{key}.npz")
-    for damaged in (b"", path.read_bytes()[:-30], b"x" * 100):
+    whole = path.read_bytes()
+    method = whole.index(b"PK\x01\x02") + 10  # of compression: one that Python does not know
+    strange = whole[:method] + b"\x63" + whole[method + 1 :]
+    for damaged in (b"", whole[:-30], b"x" * 100, strange):
         path.write_bytes(damaged)
         assert store.get(key) is None
     assert not list((tmp_path / "new").rglob("*.tmp"))

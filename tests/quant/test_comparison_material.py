@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from qwen3vl_edge.clips import Clip
+from qwen3vl_edge.clips import Clip, ClipOptions
 from qwen3vl_edge.errors import MediaError, UsageError
 from qwen3vl_edge.images import Picture
 from qwen3vl_edge.limits import ImageLimits, VideoLimits
@@ -20,6 +21,7 @@ from qwen3vl_edge.quant.comparison.material import (
 )
 from qwen3vl_edge.runtime.engine import EngineInfo
 from qwen3vl_edge.sampling import Sampling
+from tests.damaged_clips import write_film
 
 INFO = EngineInfo(
     "m", "i", ChatTemplate("", SpecialTokens((), ())), ImageLimits(4096, 1 << 20), VideoLimits(), Sampling()
@@ -44,6 +46,23 @@ def test_each_picture_is_asked_each_question(tmp_path: Path) -> None:
     assert len({each.sight.identity for each in asked}) == 3
     shown = asked[0].sight.load(INFO)
     assert isinstance(shown, Picture)
+
+
+def test_copies_of_a_picture_are_asked_about_once(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "a.png")
+    (tmp_path / "copy.png").write_bytes((tmp_path / "a.png").read_bytes())
+    assert [Path(each.sight.name).name for each in picture_questions(folder, ["?"])] == ["a.png"]
+
+
+def test_the_size_of_what_is_shown_is_bounded_and_part_of_the_name(tmp_path: Path) -> None:
+    Image.new("RGB", (640, 480)).save(tmp_path / "large.png")
+    write_film(tmp_path / "a.mp4", 16)
+    (few,), (many,) = (picture_questions(tmp_path, ["?"], max_tokens=most) for most in (20, 200))
+    assert len(pixels(few)) * pixels(few).shape[1] <= 20 * 32**2 < len(pixels(many)) * pixels(many).shape[1]
+    assert few.sight.identity != many.sight.identity
+    (two,), (four,) = (clip_questions(tmp_path, ["?"], options=ClipOptions(n_frames=n)) for n in (2, 4))
+    assert len(pixels(two)) * 2 == len(pixels(four))
+    assert two.sight.identity != four.sight.identity
 
 
 def test_some_of_many_are_spread_evenly(tmp_path: Path) -> None:
@@ -100,7 +119,8 @@ def test_what_is_drawn_is_the_same_every_time_and_no_two_alike() -> None:
     assert all(np.array_equal(drawn[name], same[name]) for name in drawn)
     assert len({each.tobytes() for each in drawn.values()}) == len(drawn) == 32
     assert first.passage == again.passage
-    assert (first.n_prompts("picture"), first.n_prompts("clip")) == (72, 16)
+    kinds = [each.sight.kind for each in first.questions]
+    assert (kinds.count("picture"), kinds.count("clip")) == (72, 16)
 
 
 def test_drawn_pictures_show_what_is_asked_about() -> None:

@@ -1,7 +1,7 @@
 """Many jobs at once give what each gives alone; nothing is left behind."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from qwen3vl_edge.constraints import from_regex
 from qwen3vl_edge.errors import ContextFullError, EngineError, MediaError, UsageError
 from qwen3vl_edge.images import Frames, Picture
 from qwen3vl_edge.prompt import Part, TextPart, VisionPart
+from qwen3vl_edge.runtime.context import Context
 from qwen3vl_edge.runtime.engine import Finished, Generated, GenerateOptions, Reasoned
 from qwen3vl_edge.runtime.engine_settings import EngineSettings
 from qwen3vl_edge.runtime.jobs import Completed, Job, Refused, Step
@@ -234,3 +235,46 @@ def test_the_number_at_once_is_bounded_by_cells(tight: LlamaEngine, demo: LlamaE
     n_free = demo._bench.n_sequences_free()
     assert 1 <= demo.choose_parallel(job) <= 32
     assert (demo._bench.pool.n_used, demo._bench.n_sequences_free()) == (0, n_free)
+
+
+def test_a_picture_s_encoding_counts_and_its_trial_leaves_nothing(demo: LlamaEngine) -> None:
+    bench = demo._bench
+    before = bench.pool.n_used, bench.n_sequences_free(), len(bench._cache._kept)
+    job = Job(0, _parts(demo, _world(5)), GenerateOptions(GREEDY, max_tokens=64))
+    assert 1 <= demo.choose_parallel(job) <= 32
+    assert (bench.pool.n_used, bench.n_sequences_free(), len(bench._cache._kept)) == before
+    assert {bench.context(0).last_position(number) for number in range(32)} == {-1}
+
+
+def test_never_more_at_once_than_the_engine_was_opened_for(demo_f32: Bundle) -> None:
+    job = Job(0, [TextPart("a b c")], GenerateOptions(GREEDY, max_tokens=20))
+    with LlamaEngine(demo_f32, EngineSettings(n_threads=1, n_parallel=3)) as engine:
+        assert engine.choose_parallel(job) <= 3
+
+
+def test_a_context_that_cannot_grow_and_is_lost_is_an_error_and_no_crash(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(_: Context, _n_ctx: int) -> object:
+        raise EngineError("failed to allocate memory")
+
+    options = GenerateOptions(GREEDY, max_tokens=400, ignore_end=True, loop_guard=False)
+    jobs = [Job(number, [TextPart(f"{number} is a number")], options) for number in range(3)]
+    with LlamaEngine(tiny_bundle, EngineSettings(n_threads=1)) as engine:
+        results = engine.generate_many(iter(jobs), n_parallel=3, watch=_at_decoding(monkeypatch, no_memory))
+        with pytest.raises(EngineError, match="memory"):
+            list(results)
+        with pytest.raises(EngineError, match="closed"):
+            engine.generate_many(iter(jobs), n_parallel=3)
+
+
+def _at_decoding(
+    monkeypatch: pytest.MonkeyPatch, instead: Callable[[Context, int], object]
+) -> Callable[[Step[int]], None]:
+    """From the first round of decoding on, no context can be opened."""
+
+    def watch(step: Step[int]) -> None:
+        if step.kind == "decode":
+            monkeypatch.setattr(Context, "_open", instead)
+
+    return watch

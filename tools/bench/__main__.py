@@ -1,6 +1,7 @@
 """Speed and memory against the peers: ``python -m tools.bench [NAME…]``.
 
-There are start, convert, ask, runtime, video and caption.
+There are start, convert, ask, runtime, video and caption; soak takes a quarter of an hour, quality
+an hour; they are to be named.
 
 Machines are shared and noisy, so each pair of commands runs in turn, the best of several counts, and
 ratios are what to compare. Every command runs in a process of its own; memory is its peak resident set.
@@ -17,6 +18,7 @@ from tools.bench.report import report
 
 ROOT = Path(__file__).resolve().parents[2]
 CLI = str(Path(sys.executable).parent / "qwen3vl-edge")
+_LONG = ("soak", "quality")
 
 
 def main() -> None:
@@ -28,10 +30,17 @@ def main() -> None:
         "runtime": _runtime,
         "video": _video,
         "caption": _caption,
+        "soak": _soak,
+        "quality": _quality,
     }
     parser = argparse.ArgumentParser(prog="python -m tools.bench")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(benchmarks)}; default: all")
-    names = parser.parse_args().names or benchmarks
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"{', '.join(benchmarks)}; default: all but {', '.join(_LONG)}",
+    )
+    names = parser.parse_args().names or [name for name in benchmarks if name not in _LONG]
     unknown = set(names) - set(benchmarks)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(benchmarks)}")
@@ -70,6 +79,18 @@ def _caption() -> None:
     from tools.bench import caption
 
     caption.main()
+
+
+def _soak() -> None:
+    from tools.bench import caption_soak
+
+    caption_soak.main([])
+
+
+def _quality() -> None:
+    from tools.bench.quality import __main__ as quality
+
+    quality.main()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ What is measured on comes from held-out seeds, what matrices are made from, from
 meet (`tools.demo_model.world`).
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,7 @@ _FIRST_SHOWN = 1 << 39  # of the training seeds; training drew from the first on
 _TASKS = ("caption", "colour", "count", "yes_no", "box")
 _CHUNK_TOKENS = 256
 _CODEC = "mp4v"
+_FOLDERS = ("pictures", "clips")
 
 
 def measured_on(n_pictures: int, n_clips: int) -> Material:
@@ -37,24 +39,25 @@ def measured_on(n_pictures: int, n_clips: int) -> Material:
     return Material((*pictures, *clips), held_out_passage(), chunk_tokens=_CHUNK_TOKENS)
 
 
-def write_text(path: Path) -> Path:
+def write_text(path: Path) -> None:
     """Write the text of the default set, so that a matrix of words alone can be made from it."""
     path.write_text(default_text(), encoding="utf-8")
-    return path
 
 
-def write_world(folder: Path, n_pictures: int, n_clips: int) -> tuple[Path, Path]:
-    """Draw pictures and clips of training seeds as files; give the two folders."""
-    pictures, clips = folder / "pictures", folder / "clips"
-    pictures.mkdir(parents=True)
-    clips.mkdir()
+def write_world(folder: Path, n_pictures: int, n_clips: int) -> None:
+    """Draw pictures and clips of training seeds as files in two folders, all at once."""
+    draft = folder.with_suffix(".part")
+    shutil.rmtree(draft, ignore_errors=True)
+    for name in _FOLDERS:
+        (draft / name).mkdir(parents=True)
+    pictures, clips = (draft / name for name in _FOLDERS)
     for number in range(n_pictures):
         rng = world.training_rng(_FIRST_SHOWN + number)
         sample_picture(rng, 1 + number % 3).draw().save(pictures / f"{number:04}.png")
     for number in range(n_clips):
         rng = world.training_rng(_FIRST_SHOWN + n_pictures + number)
         _write_clip(clips / f"{number:04}.mp4", _clip_of(rng, number)[0])
-    return pictures, clips
+    draft.rename(folder)
 
 
 def _about_picture(number: int) -> list[Question]:

@@ -65,8 +65,8 @@ def _measured(job: Job, candidate: Candidate) -> Result:
 
 def score(job: Job, pair: Pair) -> dict[str, float]:
     """Give the share of right answers of each task (of boxes: the mean IoU) on fresh held-out samples."""
-    from tools.demo_model.compare import engine_backend  # noqa: PLC0415 -- loads torch
-    from tools.demo_model.evaluate import evaluate  # noqa: PLC0415 -- loads torch
+    from tools.demo_model.compare import engine_backend
+    from tools.demo_model.evaluate import evaluate
 
     with LlamaEngine(pair.bundle, job.settings) as engine:
         return {row.task: row.score for row in evaluate(engine_backend(engine), job.n_samples)}

@@ -58,7 +58,8 @@ def ratio(one: Sequence[Sums], other: Sequence[Sums], kind: Kind) -> Interval:
     Bootstrap", 1993, chapter 8).
 
     Args:
-        one, other: As many of each, measured on the same prompts.
+        one: What was measured of some pairs.
+        other: Of as many others, on the same prompts.
         kind: Of the prompts that count.
     """
     tops, bottoms = (np.stack([sums.kl[kind] for sums in side]) for side in (one, other))  # (pairs, clusters)

@@ -64,19 +64,26 @@ _UNCHANGED = ("q_norm.weight", "k_norm.weight")  # rotary embedding pairs these
 
 
 def write_replica(folder: Path, number: int) -> Path:
-    """Write the demo checkpoint with other orders, drawn by `number`; 0 is the checkpoint itself."""
+    """Write the demo checkpoint with other orders, drawn by `number`; 0 is the checkpoint itself.
+
+    What lies in `folder` from before is taken as it is.
+    """
     if number == 0:
         return CHECKPOINT
-    shutil.copytree(CHECKPOINT, folder)
+    if folder.exists():
+        return folder
+    draft = folder.with_suffix(".part")
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(CHECKPOINT, draft)
 
     def rng(what: str) -> np.random.Generator:
         return np.random.default_rng([number, crc32(what.encode())])
 
     tensors = load_file(CHECKPOINT / _WEIGHTS)
     changed = {name: _reordered(name, tensor, rng) for name, tensor in tensors.items()}
-    (folder / _WEIGHTS).unlink()
-    save_file(changed, folder / _WEIGHTS, {"format": "pt"})
-    return folder
+    (draft / _WEIGHTS).unlink()
+    save_file(changed, draft / _WEIGHTS, {"format": "pt"})
+    return draft.rename(folder)
 
 
 def _reordered(name: str, tensor: torch.Tensor, rng: _Rng) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """What came out, as Markdown."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from math import exp, log
 
 import numpy as np
 
@@ -39,7 +40,9 @@ def ratio_table(results: Sequence[Result], family: Family) -> Iterable[str]:
         for bits, coarse in (("2, 3", True), ("4, 5", False)):
             both = _matched(of, one, other, coarse=coarse)
             if both:
-                yield _row([f"{_named(one)} / {_named(other)}", bits, *(_ratio(both, kind) for kind in KINDS)])
+                yield _row(
+                    [f"{_named(one)} / {_named(other)}", bits, *(_ratio(both, kind) for kind in KINDS)]
+                )
 
 
 def score_table(scores: dict[str, dict[str, float]]) -> Iterable[str]:
@@ -69,13 +72,15 @@ def _pairs(choices: Sequence[_Choice]) -> list[tuple[_Choice, _Choice]]:
 def _matched(
     results: Sequence[Result], one: _Choice, other: _Choice, *, coarse: bool
 ) -> tuple[list[Result], list[Result]] | None:
-    """Give the results of two choices, type by type, where there are both."""
-    sides = [
-        {each.candidate.kind: each for each in results if (each.candidate.matrix, each.candidate.ordered) == of}
-        for of in (one, other)
-    ]
-    kinds = [kind for kind in sides[0] if kind in sides[1] and kind.startswith(_COARSE) == coarse]
-    return ([sides[0][kind] for kind in kinds], [sides[1][kind] for kind in kinds]) if kinds else None
+    """Give the results of two choices, replica by replica and type by type, where there are both."""
+    sides: list[dict[tuple[int, str], Result]] = [{}, {}]
+    for result in results:
+        of = result.candidate
+        for side, choice in zip(sides, (one, other), strict=True):
+            if (of.matrix, of.ordered) == choice and of.kind.startswith(_COARSE) == coarse:
+                side[of.replica, of.kind] = result
+    keys = [key for key in sides[0] if key in sides[1]]
+    return ([sides[0][key] for key in keys], [sides[1][key] for key in keys]) if keys else None
 
 
 def _ratio(both: tuple[list[Result], list[Result]], kind: Kind) -> str:
@@ -87,16 +92,17 @@ def _ratio(both: tuple[list[Result], list[Result]], kind: Kind) -> str:
 
 
 def _losses(results: Sequence[Result], wanted: str, choices: Sequence[_Choice], kind: Kind) -> list[str]:
-    of = {
-        (each.candidate.matrix, each.candidate.ordered): each
-        for each in results
-        if each.candidate.kind == wanted
-    }
-    size = np.mean([each.candidate.pair.size_bytes for each in of.values()]) / 1e6
-    told: Callable[[_Choice], str] = lambda choice: (  # noqa: E731
-        f"{mean(of[choice].sums, kind):.2g}" if choice in of else ""
-    )
-    return [f"{size:.2f}", *map(told, choices)]
+    """Give the size and the losses, geometric means over the replicas."""
+    of: dict[_Choice, list[Result]] = {}
+    for each in results:
+        if each.candidate.kind == wanted:
+            of.setdefault((each.candidate.matrix, each.candidate.ordered), []).append(each)
+    size = np.mean([each.candidate.pair.size_bytes for found in of.values() for each in found])
+    told = [
+        f"{exp(np.mean([log(mean(each.sums, kind)) for each in of[choice]])):.2g}" if choice in of else ""
+        for choice in choices
+    ]
+    return [f"{size / 1e6:.2f}", *told]
 
 
 def _named(choice: _Choice) -> str:
