@@ -65,7 +65,7 @@ def caption(
     wishes = Wishes(model, files, questions, form, wording, outputs, running, clips, answer, engine)
     wishes.check(paths)
     places = outputs.places(paths, listed=files.from_file is not None)
-    settings = wishes.settings(view.progress())
+    settings = wishes.settings(paths, view.progress())
     with ExitStack() as stack:
         watched = running.watched(wishes.printed(places), stack)
         journal, sinks = stack.enter_context(outputs.opened(places, paths, trial=running.dry_run))

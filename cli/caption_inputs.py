@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -113,6 +113,13 @@ class FileChoice:
     def can_be_counted(self) -> bool:
         """Whether the files can be looked for twice: a pipe ends when it was read."""
         return self.from_file is None or Path(self.from_file).is_file()
+
+    def few(self, paths: Sequence[Path], most: int) -> int | None:
+        """Count the files; None if there are more than `most`, or if they can be looked for only once."""
+        if not self.can_be_counted:
+            return None
+        count = sum(1 for _ in islice(self.items(paths, lambda _: None), most + 1))
+        return count if count <= most else None
 
     def items(self, paths: Sequence[Path], unreadable: Callable[[str], None]) -> "Iterator[Item]":
         """Find the files; `unreadable` is told folders that cannot be listed.

@@ -59,7 +59,8 @@ class Outputs:
         Literal["skip", "overwrite", "append", "prepend", "fill"],
         typer.Option(
             help="What becomes of captions that are there: skip leaves them, fill those that are not empty; "
-            "what was captioned with the same options is never done again."
+            "what was captioned with the same options is not done again, but by overwrite, once that run is "
+            "over."
         ),
     ] = "skip"
     separator: Annotated[

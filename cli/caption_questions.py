@@ -151,6 +151,18 @@ class WordingOptions:
             whole_sentences=self.whole_sentences,
         )
 
+    def check_unused(self) -> None:
+        """Check that none of these is given where every answer is JSON, which nobody words.
+
+        Raises:
+            UsageError: One is.
+        """
+        from dataclasses import fields
+
+        given = [f"--{one.name.replace('_', '-')}" for one in fields(self) if getattr(self, one.name)]
+        if given:
+            raise UsageError(f"{given[0]}: answers in JSON stay as they are; leave it out")
+
 
 @dataclass(frozen=True, slots=True)
 class CaptionLength(AnswerOptions):

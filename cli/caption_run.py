@@ -138,7 +138,7 @@ def caption_items(
         if count:
             threading.Thread(target=_count, args=(items, watched.state, pressed), daemon=True).start()
         try:
-            found = _until(items(watched.unreadable), pressed)
+            found = _until(items(watched.unreadable), pressed, run)
             run.caption(found, lambda requests: _worked(supervisor, requests, watched.state))
         except EdgeError:
             _tell_end(watched, run.summary, journal, 1)
@@ -165,10 +165,11 @@ def _worked(supervisor: Supervisor, requests: "Iterator[Request]", state: RunSta
         yield outcome
 
 
-def _until(items: "Iterable[Item]", pressed: threading.Event) -> "Iterator[Item]":
-    """Give `items` until Ctrl-C: those that are skipped never come to the supervisor."""
+def _until(items: "Iterable[Item]", pressed: threading.Event, run: CaptionRun) -> "Iterator[Item]":
+    """Give `items` until Ctrl-C, of which `run` is told: what is skipped never comes to the supervisor."""
     for item in items:
         if pressed.is_set():
+            run.stop()
             return
         yield item
 

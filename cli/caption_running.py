@@ -59,12 +59,17 @@ class RunningOptions:
         """How many captions are written at once, None to measure.
 
         Raises:
-            UsageError: It is no number from 1 to 256.
+            UsageError: It is no number that an engine can do.
         """
+        from qwen3vl_edge.runtime.engine_settings import MOST_PARALLEL
+
         if self.parallel == "auto":
             return None
-        if not self.parallel.isascii() or not self.parallel.isdigit() or not 1 <= int(self.parallel) <= 256:
-            raise UsageError(f"--parallel {self.parallel!r:.40}: give auto, or a number from 1 to 256")
+        is_number = self.parallel.isascii() and self.parallel.isdigit() and len(self.parallel) < 10
+        if not (is_number and 1 <= int(self.parallel) <= MOST_PARALLEL):
+            raise UsageError(
+                f"--parallel {self.parallel!r:.40}: give auto, or a number from 1 to {MOST_PARALLEL}"
+            )
         return int(self.parallel)
 
     def patience(self) -> "Patience":

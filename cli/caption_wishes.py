@@ -26,6 +26,7 @@ from qwen3vl_edge.progress import Progress
 __all__ = ["Wishes"]
 
 _STDOUT = "-"
+_FEW = 32  # files, of which not as many are captioned at once as might pay
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,11 @@ class Wishes:
             if first != option:
                 raise UsageError(f"{first} and {option} both write to {name}; name different files")
 
-    def settings(self, progress: Progress) -> RunSettings:
+    def settings(self, paths: Sequence[Path], progress: Progress) -> RunSettings:
         """Give how to caption: all that can be wrong with the options, and the model's files, is said here.
 
         Args:
+            paths: What is captioned.
             progress: Told of the conversion of the demo model.
 
         Raises:
@@ -74,6 +76,8 @@ class Wishes:
         wording, limits, engine = self.wording.wording(), self.files.limits(), self.engine.settings()
         clip_options, n_parallel = self.clips.options(), self.running.n_parallel
         self.running.patience()
+        if all(prompt.structured for prompt in prompts):
+            self.wording.check_unused()
         bundle = options.find_model(self.model, self.engine.mmproj, progress)
         worker = WorkerSettings(
             model=bundle.model,
@@ -85,6 +89,7 @@ class Wishes:
             clip_options=clip_options,
             limits=limits,
             n_parallel=n_parallel,
+            n_files=self.files.few(paths, _FEW),
         )
         worker.options_of_prompts()
         return RunSettings(

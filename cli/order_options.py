@@ -85,7 +85,7 @@ class Ordering:
             UsageError: they contradict each other, a size or type is none, or a file is no recipe.
         """
         from qwen3vl_edge.errors import UsageError
-        from qwen3vl_edge.quant.allocation import parse_order, parse_types, read_recipe
+        from qwen3vl_edge.quant.allocation import parse_order, parse_types, read_recipe, refuse_replacing
 
         kinds = None if options.types is None else parse_types(options.types)
         order = parse_order(options.bpw, options.fit, kinds)
@@ -96,6 +96,8 @@ class Ordering:
         if (order or options.recipe) and (types or pure):
             given = "--type" if types else "--pure"
             raise UsageError(f"{given} and --bpw, --fit or --recipe are two ways to choose types; give one")
+        if options.save_recipe:
+            refuse_replacing(options.save_recipe)
         saved = read_recipe(options.recipe) if options.recipe else None
         return cls(order, saved, options.save_recipe)
 
@@ -104,9 +106,9 @@ class Ordering:
         """Whether types come from here and not from --type."""
         return self.order is not None or self.saved is not None
 
-    def projector_type(self, wanted: str | None) -> str | None:
-        """Return the one type of the projector, if it shall have one: the user's, or the recipe's."""
-        return wanted or (self.saved.projector_type if self.saved else None)
+    def projector_type(self, wanted: str | None, *, is_pair: bool = True) -> str | None:
+        """Return the one type of the projector, if it shall have one: the user's; of a pair, the recipe's."""
+        return wanted or (self.saved.projector_type if self.saved and is_pair else None)
 
     def assignment(self, projector_type: str | None, imatrix: "Imatrix | None") -> "Assignment | None":
         """Return the types of a recipe that was kept, without the projector's if that has one type."""

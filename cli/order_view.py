@@ -35,8 +35,8 @@ def show_choices(chosen: Chosen, plan: WritePlan) -> None:
     console = Console()
     Console(width=max(console.width, _LEAST_WIDTH)).print(table)
     console.print(plain(f"{plan.files[0].type}: {plan.n_bytes} bytes; {_gap(chosen)}"), highlight=False)
-    if chosen.damage == 0:
-        console.print("nothing is lost: the order is as large as the source in 16 bits, or larger")
+    if said := _at_an_end(chosen, plan):
+        console.print(said, highlight=False)
 
 
 def choices_json(chosen: Chosen) -> dict[str, object]:
@@ -71,6 +71,18 @@ def _range(least: float, most: float) -> str:
     """Give errors, which are squares, as shares of the output itself."""
     low, high = (f"{100 * error**0.5:.2g}" for error in (least, most))
     return f"{low} %" if low == high else f"{low}–{high} %"
+
+
+def _at_an_end(chosen: Chosen, plan: WritePlan) -> str:
+    """Say so where a larger order would change nothing."""
+    copied = {tensor.name for file in plan.files for tensor in file.tensors if tensor.copied}
+    if all(choice.kind.block == 1 or choice.name in copied for choice in chosen.choices):
+        return "nothing is lost: the order is as large as the source in 16 bits, or larger"
+    return (
+        ""
+        if chosen.damage
+        else "no type has an error, so that the smallest were taken; are these real weights?"
+    )
 
 
 def _gap(chosen: Chosen) -> str:

@@ -110,7 +110,7 @@ def quantize(
         from qwen3vl_edge.quant.quantize import QuantRecipe
 
         matrix = writing_options.read_imatrix(imatrix)
-        own = ordering.projector_type(projector_type)
+        own = ordering.projector_type(projector_type, is_pair=bool(files.model and files.projector))
         recipe = QuantRecipe(
             types=tuple(type or ()),
             projector_type=own,

@@ -45,7 +45,8 @@ def plan_conversion(folder: Path, recipe: Recipe, *, from_config: bool = False) 
     found = _Found.read(folder, recipe, from_config=from_config)
     made = found.both.made()
     refuse_idle_wishes([choice for _, tensors in made for choice in tensors.choices], recipe.wishes)
-    refuse_idle_imatrix(recipe.imatrix, sum(tensors.n_importances for _, tensors in made))
+    if not (recipe.assignment and recipe.assignment.is_measured):
+        refuse_idle_imatrix(recipe.imatrix, sum(tensors.n_importances for _, tensors in made))
     drafts = [
         found.draft(wanted, tensors, is_model=i < len(made) - 1) for i, (wanted, tensors) in enumerate(made)
     ]

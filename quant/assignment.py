@@ -48,6 +48,11 @@ class Assignment:
     why: str
     order: OrderNote
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether they were chosen for a size just now: then a matrix has been of use in any case."""
+        return self.order.recipe is None
+
     def is_of(self, *, projector: bool) -> bool:
         """Tell whether there are types for the projector, or else for the language model."""
         return any(is_projector(name) == projector for name in self.kinds)

@@ -99,7 +99,8 @@ def outputs_of(halves: Sequence[GGUFHalf], recipe: QuantRecipe) -> list[Output]:
         for wanted in half.types or (None,):
             outputs.append(_typed(half, wanted, recipe, importance))  # noqa: PERF401
     refuse_idle_wishes([choice for output in outputs for choice in output.made.choices], wishes)
-    refuse_idle_imatrix(imatrix, sum(output.made.n_importances for output in outputs))
+    if not (recipe.assignment and recipe.assignment.is_measured):
+        refuse_idle_imatrix(imatrix, sum(output.made.n_importances for output in outputs))
     return _labelled(outputs)
 
 

@@ -5,7 +5,12 @@ from qwen3vl_edge.quant.allocation.candidates import DEFAULT_TYPES, ORDERED_TYPE
 from qwen3vl_edge.quant.allocation.choose import Chosen, TensorChoice
 from qwen3vl_edge.quant.allocation.halves import Half
 from qwen3vl_edge.quant.allocation.order import Ordered, plan_order
-from qwen3vl_edge.quant.allocation.recipe_file import SavedRecipe, read_recipe, save_recipe
+from qwen3vl_edge.quant.allocation.recipe_file import (
+    SavedRecipe,
+    read_recipe,
+    refuse_replacing,
+    save_recipe,
+)
 
 __all__ = [
     "DEFAULT_TYPES",
@@ -20,5 +25,6 @@ __all__ = [
     "parse_types",
     "plan_order",
     "read_recipe",
+    "refuse_replacing",
     "save_recipe",
 ]

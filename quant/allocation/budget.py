@@ -53,7 +53,7 @@ def parse_order(bpw: float | None, fit: str | None, types: tuple[TensorType, ...
 
 def _decimal(text: str) -> str:
     """Make a whole number of bytes of ``3.5G``, which `parse_size` does not read."""
-    found = re.fullmatch(r"(\d{1,9})\.(\d{1,9})([KMGT])B?", text.strip().upper())
+    found = re.fullmatch(r"([0-9]{1,9})\.([0-9]{1,9})([KMGT])B?", text.strip().upper())
     if found is None:
         return text
     power = {"K": 3, "M": 6, "G": 9, "T": 12}[found[3]]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 __all__ = ["Option", "Packing", "pack"]
 
 _MAX_EXCHANGES = 1000
-_MAX_PAIRS = 16_000_000  # of options, of which the exchanges are looked for; beyond, only single ones
+_MAX_PAIRS = 16_000_000  # of options, of which exchanges are looked for in 400 MB; beyond, only single ones
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from qwen3vl_edge.quant.assignment import Assignment
 from qwen3vl_edge.quant.file_types import find_tensor_type
 from qwen3vl_edge.writing.publish import temporary_path
 
-__all__ = ["SavedRecipe", "read_recipe", "save_recipe"]
+__all__ = ["SavedRecipe", "read_recipe", "refuse_replacing", "save_recipe"]
 
 _FORMAT = "qwen3vl-edge recipe"
 _VERSION = 1
@@ -47,8 +47,26 @@ def read_recipe(path: Path) -> SavedRecipe:
     return _of_manifest(path)
 
 
+def refuse_replacing(path: Path) -> None:
+    """Refuse to write a recipe over what is none, or where there is no folder, before anything is measured.
+
+    Raises:
+        UsageError: something else lies at `path`, or nothing can.
+    """
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent}; make it, or give another name")
+    if not path.exists():
+        return
+    try:
+        is_recipe = read_object(path, _LIMIT_BYTES, UsageError).get("format") == _FORMAT
+    except UsageError:
+        is_recipe = False
+    if not is_recipe:
+        raise UsageError(f"{path}: is no recipe, and would be replaced by one; give another name")
+
+
 def save_recipe(path: Path, chosen: Chosen, note: RecipeNote) -> None:
-    """Write choices to `path`: at once or not at all, over what was there.
+    """Write choices to `path`: at once or not at all, over a recipe that was there.
 
     Args:
         path: Of the file.
@@ -56,8 +74,10 @@ def save_recipe(path: Path, chosen: Chosen, note: RecipeNote) -> None:
         note: What was asked for.
 
     Raises:
+        UsageError: something that is no recipe lies there.
         EdgeError: `path` cannot be written.
     """
+    refuse_replacing(path)
     value = {
         "format": _FORMAT,
         "version": _VERSION,

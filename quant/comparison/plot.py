@@ -1,6 +1,7 @@
 """A picture of a comparison: size against KL divergence, one point a candidate."""
 
 import io
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ _SERIES: tuple[tuple[Kind, str, str], ...] = (
     ("text", "text", "^"),
 )
 _MIB = 1 << 20
+_MOST_LETTERS = 40  # of a name: a longer one would leave no room for the points
+_CLOSE = 0.1
 _BELOW = 3.0  # where a KL of zero is drawn: so many times below the least other
 
 
@@ -79,8 +82,10 @@ def _fill(axes: "Axes", comparison: Comparison) -> None:
         sizes, means, lows, highs, names = zip(*points, strict=True)
         axes.errorbar(sizes, means, yerr=(lows, highs), fmt=marker, capsize=3, label=label, linewidth=1)
         if not labelled:
-            for size, mean, name in zip(sizes, means, names, strict=True):
-                _label(axes, (size, mean), name, leftwards=size > middle)
+            places = list(zip(sizes, means, strict=True))
+            for number, (place, name) in enumerate(zip(places, names, strict=True)):
+                n_below = sum(_is_close(place, earlier) for earlier in places[:number])
+                _label(axes, place, name, leftwards=place[0] > middle, n_below=n_below)
         labelled = True
     axes.set_yscale("log")
     axes.margins(x=0.12)
@@ -91,12 +96,18 @@ def _fill(axes: "Axes", comparison: Comparison) -> None:
     axes.legend()
 
 
-def _label(axes: "Axes", at: tuple[float, float], name: str, *, leftwards: bool) -> None:
-    """Write a name beside a point, towards the middle of the picture; no markup in it is obeyed."""
+def _is_close(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Tell whether names beside these points, size and mean, would stand upon each other."""
+    (size, mean), (other_size, other_mean) = one, other
+    return abs(size - other_size) < _CLOSE * size and abs(math.log(mean / other_mean)) < _CLOSE
+
+
+def _label(axes: "Axes", at: tuple[float, float], name: str, *, leftwards: bool, n_below: int) -> None:
+    """Write a name beside a point, above `n_below` others, towards the middle; no markup in it is obeyed."""
     axes.annotate(
-        name,
+        name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}…",
         at,
-        xytext=(-8 if leftwards else 8, 4),
+        xytext=(-8 if leftwards else 8, 4 + 13 * n_below),
         textcoords="offset points",
         horizontalalignment="right" if leftwards else "left",
         parse_math=False,

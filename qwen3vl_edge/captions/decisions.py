@@ -49,8 +49,10 @@ def decide(
 ) -> Decision:
     """Decide what to do about `item`, whose key is `key`.
 
-    An item that was captioned under the same settings and has the same content is not captioned again in
-    any mode; for all others the mode decides (`modes`). Without sinks every item is asked about.
+    An item that was captioned under the same settings and has the same content is not captioned again,
+    but by ``overwrite`` if that was in the last whole run or before: a run that was cut off is gone on
+    with, one that was not is made anew. For all others the mode decides (`modes`). Without sinks every
+    item is asked about.
 
     Raises:
         JournalError: The journal is damaged.
@@ -60,7 +62,9 @@ def decide(
         if known and known.run == journal.run:
             return Skip("found twice")
         if known and known.digest == settings.digest and _is_same(item, key, known, journal):
-            return _known(item, key, known, settings, sinks)
+            is_old = known.status == "done" and known.run <= journal.last_whole
+            if not (is_old and settings.mode == "overwrite"):
+                return _known(item, key, known, settings, sinks)
         return _asked(item, key, settings, sinks)
     except MediaError as error:
         return Refuse(str(error))

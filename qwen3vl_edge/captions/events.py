@@ -25,8 +25,9 @@ class Patience:
     """When to give up what.
 
     A worker without a sign of life for ``item_s`` counts as hung, before it has opened the model only after
-    ``start_s``; ``end_s`` is how long it may take to stop. ``n_starts`` workers in a row that end before they get to anything end the run, and so do
-    ``n_crashed`` files in a row that had to be set aside: then it is not the files.
+    ``start_s``; ``end_s`` is how long it may take to stop. ``n_starts`` workers in a row that end before
+    they get to anything end the run, and so do ``n_crashed`` files in a row that had to be set aside: then
+    it is not the files.
 
     Raises:
         UsageError: A number is out of range.

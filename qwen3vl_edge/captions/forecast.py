@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qwen3vl_edge.captions.decisions import Ask, Refuse, Restore, Skip, decide
 from qwen3vl_edge.captions.journal import Journal
-from qwen3vl_edge.captions.journal_runs import pace
+from qwen3vl_edge.captions.journal_runs import look_back, pace
 from qwen3vl_edge.captions.run_events import SkipReason
 from qwen3vl_edge.captions.settings import RunSettings
 from qwen3vl_edge.captions.sink import Sink
@@ -44,6 +44,7 @@ def forecast(
     asked: Counter[str] = Counter()
     skipped: Counter[SkipReason] = Counter()
     others: Counter[type] = Counter()
+    look_back(journal, settings)
     folder, reserved = Path(), list[bytes]()
     for item in items:
         if item.path.parent != folder:

@@ -36,7 +36,7 @@ class Journal:
     """The journal in one file; a context manager. Only one process can have it open.
 
     ``path`` is its file, ``is_trial`` tells that nothing it says shall be done; ``run`` is the number of
-    the run under way.
+    the run under way, ``last_whole`` that of the last run with its settings that was not cut off.
 
     All changes since the last `commit` are one transaction: they are kept together or not at all.
     """
@@ -53,7 +53,7 @@ class Journal:
         self.keys = Keys(path.absolute().parent if path else Path.cwd())
         copied = path is not None and trial and path.exists()
         self.database = copy_of(path) if path and copied else open_database(None if trial else path)
-        self.run = 0
+        self.run = self.last_whole = 0
 
     def __enter__(self) -> Self:
         return self

@@ -13,8 +13,9 @@ SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x51335643  # "Q3VC"; tells this database from those of other programs
 _BUSY_SECONDS = 1.0
 
-# runs: one row a run. items: one row an item, what came of it last. outputs: where captions go; of a file
-# that grows, "end" is its length when all is written, "swap" its length after a tidying under way.
+# runs: one row a run; "ended" is null if it was cut off. items: one row an item, what came of it last.
+# outputs: where captions go; of a file that grows, "end" is its length when all is written, "swap" its length
+# after a tidying under way.
 # records: what an output holds for an item, or shall hold; "written" is 0 if it may not, 2 if a power cut may
 # undo it, else 1; "place" is the text file's, "at" and "n_bytes" the line's. dead: replaced lines.
 _SCHEMA = """

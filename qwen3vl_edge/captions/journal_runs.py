@@ -9,7 +9,7 @@ from qwen3vl_edge.captions.journal import Journal, plain_text
 from qwen3vl_edge.captions.journal_database import plain_errors
 from qwen3vl_edge.captions.settings import RunSettings
 
-__all__ = ["Pace", "begin_run", "end_run", "pace"]
+__all__ = ["Pace", "begin_run", "end_run", "look_back", "pace"]
 
 _PACE = "SELECT SUM(n_written), SUM(last - started) FROM runs WHERE {} = ? AND n_written > 0"
 
@@ -28,6 +28,7 @@ def begin_run(journal: Journal, settings: RunSettings) -> None:
     Raises:
         JournalError: The journal cannot be written.
     """
+    look_back(journal, settings)
     model, now = settings.model, time.time()
     names = (model.name, model.quantization, model.identity, settings.version)
     with plain_errors(journal.where):
@@ -45,16 +46,31 @@ def begin_run(journal: Journal, settings: RunSettings) -> None:
     journal.commit()
 
 
-def end_run(journal: Journal) -> None:
-    """Note that the run has ended, and commit.
+def end_run(journal: Journal, *, is_whole: bool) -> None:
+    """Commit, and note that the run has ended, if `is_whole`: one that was cut off is to be gone on with.
 
     Raises:
         JournalError: The journal cannot be written.
     """
     with plain_errors(journal.where):
         journal.begin()
-        journal.database.execute("UPDATE runs SET ended = ? WHERE run = ?", (time.time(), journal.run))
+        ended = time.time() if is_whole else None
+        journal.database.execute("UPDATE runs SET ended = ? WHERE run = ?", (ended, journal.run))
     journal.commit()
+
+
+def look_back(journal: Journal, settings: RunSettings) -> None:
+    """Find out which run with these settings was the last that was not cut off.
+
+    Raises:
+        JournalError: The journal is damaged.
+    """
+    with plain_errors(journal.where):
+        row = journal.database.execute(
+            "SELECT COALESCE(MAX(run), 0) FROM runs WHERE digest = ? AND ended IS NOT NULL",
+            (settings.digest,),
+        ).fetchone()
+    journal.last_whole = cast(int, row[0])
 
 
 def pace(journal: Journal, settings: RunSettings) -> Pace | None:

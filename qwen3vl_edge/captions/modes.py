@@ -10,9 +10,10 @@ append   the new caption is put behind what it holds       the new caption is pu
 prepend  the new caption is put before what it holds       the new caption is put before that of the record
 ======== ================================================ =============================================
 
-Whatever the mode, what was captioned under the same settings is not captioned again: a run that was
-stopped goes on, and nothing is put behind itself. An item is captioned if at least one of the places
-that its caption goes to wants it; the others stay as they are. A failure never replaces a caption.
+What was captioned under the same settings is not captioned again: a run that was stopped goes on, and
+nothing is put behind itself. Only ``overwrite`` makes anew what a run made that was not stopped. An item
+is captioned if at least one of the places that its caption goes to wants it; the others stay as they are.
+A failure never replaces a caption.
 """
 
 import re

@@ -64,6 +64,7 @@ _PRESETS = {
         "Read the text in this image. Write it word for word, line by line, and nothing else.",
         "Read the text in this video. Write it word for word, line by line, and nothing else.",
         4096,
+        is_copy=True,
     ),
 }
 

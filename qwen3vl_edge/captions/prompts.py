@@ -49,7 +49,8 @@ class Prompt:
     """One thing to ask of each file; ``name`` tells it from the others in records.
 
     ``picture`` and ``clip`` are templates, ``max_tokens`` the longest answer, ``grammar`` (GBNF) the form
-    that it must have. ``structured`` says that the answer is JSON, whose wording nobody touches.
+    that it must have. ``structured`` says that the answer is JSON, whose wording nobody touches;
+    ``is_copy`` that it is text as the picture has it, from which no known opening is dropped.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Prompt:
     max_tokens: int = 256
     grammar: str | None = None
     structured: bool = False
+    is_copy: bool = False
 
 
 def fill(template: str, values: PromptFields) -> str:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qwen3vl_edge.captions.decisions import Ask, Refuse, Restore, Skip, decide
 from qwen3vl_edge.captions.journal import Journal
@@ -53,6 +53,7 @@ class CaptionRun:
         self._outlet = Outlet(settings, journal, sinks, self._tell)
         self._begun: dict[int, _Begun] = {}
         self._keys: set[bytes] = set()
+        self._is_stopped = False
 
     def caption(self, items: Iterable[Item], work: Work) -> Summary:
         """Caption `items`, which are looked at as `work` asks for requests.
@@ -78,6 +79,10 @@ class CaptionRun:
                 self._end()
         return self.summary
 
+    def stop(self) -> None:
+        """Know that the end of the items is not the end: the next run is to go on with this one."""
+        self._is_stopped = True
+
     def tick(self) -> None:
         """Write what has waited long enough; to be called now and then while `work` is busy.
 
@@ -91,7 +96,7 @@ class CaptionRun:
         self._outlet.flush()
         for sink in self._sinks:
             sink.close()
-        end_run(self._journal)
+        end_run(self._journal, is_whole=self.summary.is_whole and not self._begun)
 
     def _tell(self, event: RunEvent) -> None:
         self.summary.count(event)
@@ -106,7 +111,7 @@ class CaptionRun:
                 self._keys.add(key)
                 yield request
             self._outlet.tick()
-        self.summary.is_whole = True
+        self.summary.is_whole = not self._is_stopped
 
     def _request(self, number: int, item: Item, key: bytes) -> Request | None:
         """Give what to ask about an item; None if there is nothing to ask: then all is done about it."""
@@ -151,6 +156,9 @@ class CaptionRun:
         if begun is None or any(answer.stop_reason == "cancelled" for answer in outcome.answers):
             return  # what was cancelled is no caption: it stays begun
         del self._begun[outcome.number]
+        fault = self._settings.fault(outcome.answers)
+        if fault is not None:
+            outcome = replace(outcome, status="failed", answers=(), error=f"{begun.item.path}: {fault}")
         self._outlet.put(begun.key, begun.item, outcome, self._record(begun.item, outcome))
         self._keys.discard(begun.key)
 
@@ -160,9 +168,8 @@ class CaptionRun:
         captions, notes = [], list(outcome.notes)
         if outcome.status == "done":
             for prompt, answer in zip(prompts, outcome.answers, strict=True):
-                text = finish(
-                    answer.text, self._settings.wording, answer.stop_reason, structured=prompt.structured
-                )
+                rules = self._settings.wording_of(prompt)
+                text = finish(answer.text, rules, answer.stop_reason, structured=prompt.structured)
                 captions.append(
                     Caption(
                         prompt.name, answer.prompt, answer.text, text, answer.stop_reason, answer.n_tokens

@@ -2,18 +2,24 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
 from qwen3vl_edge.captions.modes import JOINING, Mode
 from qwen3vl_edge.captions.prompts import Prompt
+from qwen3vl_edge.captions.values import Answer
 from qwen3vl_edge.captions.wire_settings import settings_to_json
 from qwen3vl_edge.captions.wording import Wording
 from qwen3vl_edge.captions.worker_settings import WorkerSettings
+from qwen3vl_edge.constraints import AnswerError, Constraint
 
 __all__ = ["ModelNames", "RunSettings"]
 
-_NOT_IN_CAPTIONS = ("model", "projector", "engine", "limits", "n_parallel", "n_readers", "ahead_bytes")
+_NOT_IN_CAPTIONS = (
+    *("model", "projector", "engine", "limits"),
+    *("n_parallel", "n_files", "n_readers", "ahead_bytes"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,27 @@ class RunSettings:
     def digest(self) -> bytes:
         """SHA-256 of what decides the captions: an item that has one under the same is done."""
         return hashlib.sha256(f"{self.model.identity}\n{self.options_json}".encode()).digest()
+
+    @cached_property
+    def _forms(self) -> tuple[Constraint | None, ...]:
+        return tuple(options.constraint for options in self.worker.options_of_prompts())
+
+    def fault(self, answers: Sequence[Answer]) -> str | None:
+        """Say which of the answers to the prompts has not the form that was asked for; None if all have it.
+
+        One that was cut off, as too long, before it could be closed, may not have it.
+        """
+        for form, answer in zip(self._forms, answers, strict=False):
+            try:
+                if form is not None:
+                    form.check(answer.text)
+            except AnswerError as error:
+                return str(error)
+        return None
+
+    def wording_of(self, prompt: Prompt) -> Wording:
+        """Give how answers to `prompt` are worded."""
+        return replace(self.wording, keep_openings=self.wording.keep_openings or prompt.is_copy)
 
     @property
     def prompts(self) -> tuple[Prompt, ...]:

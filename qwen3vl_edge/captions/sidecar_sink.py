@@ -47,9 +47,7 @@ class SidecarSink:
         if not suffix.startswith(".") or suffix == "." or {os.sep, "/", "\0"} & set(suffix):
             raise UsageError(f"{suffix!r} is no suffix of text files; give one such as .txt or .caption")
         if suffix.lower() in _OF_MEDIA:
-            raise UsageError(
-                f"{suffix!r} is a suffix of pictures and clips; give one such as .txt"
-            )
+            raise UsageError(f"{suffix!r} is a suffix of pictures and clips; give one such as .txt")
         self._suffix, self._mode, self._separator = suffix, mode, separator
         self._keys = journal.keys
         self._outbox = Outbox(journal, b"sidecar " + os.fsencode(suffix))

@@ -49,6 +49,7 @@ def settings_of(fields: Fields) -> WorkerSettings:
         clip_options=_clip_options(fields.section("clip_options")),
         limits=_limits(fields.section("limits")),
         n_parallel=_integer(fields, "n_parallel"),
+        n_files=_integer(fields, "n_files"),
         n_readers=fields.integer("n_readers"),
         ahead_bytes=fields.integer("ahead_bytes", least=0),
     )
@@ -62,6 +63,7 @@ def _prompt(fields: Fields) -> Prompt:
         max_tokens=fields.integer("max_tokens"),
         grammar=_text(fields, "grammar"),
         structured=fields.flag("structured"),
+        is_copy=fields.flag("is_copy"),
     )
 
 

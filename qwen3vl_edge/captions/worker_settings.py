@@ -16,6 +16,7 @@ __all__ = ["WorkerSettings"]
 
 _DEFAULT_LIMITS = MediaLimits()
 _MOST_MEASURED = 32  # sequences, by `Engine.choose_parallel`
+_CACHE_BYTES = 64 << 20  # encoder outputs, where no other prompt will want them
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,9 @@ class WorkerSettings:
 
     ``model`` and ``projector`` are the files of a verified pair. Each of the ``prompts`` is asked of each
     file, under ``options`` but for what the prompt itself says. ``n_parallel``, which overrules that of
-    ``engine``, is how many run at once; None lets the worker measure what is best. ``n_readers`` threads
-    read files ahead; pictures that wait take at most ``ahead_bytes``, and one a thread.
+    ``engine``, is how many run at once; None lets the worker measure what is best, up to ``n_files``
+    times the prompts, if it is known that there are no more files. ``n_readers`` threads read files ahead;
+    pictures that wait take at most ``ahead_bytes``, and one a thread.
 
     Raises:
         UsageError: There is no prompt, two have one name, one cannot be filled in, or a number is out of
@@ -41,6 +43,7 @@ class WorkerSettings:
     clip_options: ClipOptions = DEFAULT_OPTIONS
     limits: MediaLimits = _DEFAULT_LIMITS
     n_parallel: int | None = None
+    n_files: int | None = None
     n_readers: int = 2
     ahead_bytes: int = 256 << 20
 
@@ -54,9 +57,18 @@ class WorkerSettings:
         self.opening()  # refuses numbers of sequences
 
     def opening(self) -> EngineSettings:
-        """Give how to open the model: with room for all that may run at once."""
-        most = _MOST_MEASURED if self.n_parallel is None else self.n_parallel
-        return replace(self.engine, n_parallel=most)
+        """Give how to open the model: with room for all that may run at once.
+
+        With one prompt, few encoder outputs are kept: each picture is encoded for that prompt alone.
+        """
+        n_parallel = self.n_parallel
+        if n_parallel is None:
+            n_jobs = _MOST_MEASURED if self.n_files is None else self.n_files * len(self.prompts)
+            n_parallel = max(1, min(n_jobs, _MOST_MEASURED))
+        cache_bytes = self.engine.cache_ram_bytes
+        if len(self.prompts) == 1:
+            cache_bytes = min(cache_bytes, _CACHE_BYTES)
+        return replace(self.engine, n_parallel=n_parallel, cache_ram_bytes=cache_bytes)
 
     def templates(self, kind: Kind) -> tuple[str, ...]:
         """Give what is asked of a file of this kind, before it is filled in."""

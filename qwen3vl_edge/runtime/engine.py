@@ -253,7 +253,7 @@ class Engine(Protocol):
         """
 
     def choose_parallel(self, job: Job[K]) -> int:
-        """Give the ``n_parallel`` that does jobs like this one fastest, as far as memory allows."""
+        """Give the least ``n_parallel`` that does jobs like this one nearly as fast as any that has room."""
 
     def open_session(self) -> Session:
         """Give a place for one more conversation.

@@ -25,7 +25,7 @@ class EngineSettings:
     on the CPU, what would not fit. Encoder outputs are kept in ``cache_ram_bytes`` of memory and, where
     there is a ``cache_folder``, in ``cache_disk_bytes`` there. ``n_outputs`` is for a `Scorer`: the tokens
     that it can have logits of at once. ``n_parallel`` is the most that `Engine.generate_many` is to do at
-    once; up to 15 need no saying.
+    once, and that `Engine.choose_parallel` gives; up to 15 can be done without saying.
 
     Raises:
         UsageError: A number is out of range.

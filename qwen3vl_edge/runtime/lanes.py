@@ -5,7 +5,7 @@ from itertools import takewhile
 from typing import Generic, TypeVar
 
 from qwen3vl_edge.errors import ContextFullError, EdgeError
-from qwen3vl_edge.runtime.jobs import Completed, Job, Refused
+from qwen3vl_edge.runtime.jobs import Completed, Job, Refused, Step, Watch
 from qwen3vl_edge.runtime.lane import Lane, Work, n_shared
 from qwen3vl_edge.runtime.run import check_room
 from qwen3vl_edge.runtime.workbench import Workbench
@@ -25,8 +25,10 @@ class Lanes(Generic[K]):
     what it holds until that is in the way.
     """
 
-    def __init__(self, bench: Workbench, jobs: Iterator[Job[K] | None], n_parallel: int) -> None:
-        self._bench, self._jobs, self._n_parallel = bench, jobs, n_parallel
+    def __init__(
+        self, bench: Workbench, jobs: Iterator[Job[K] | None], n_parallel: int, watch: Watch[K]
+    ) -> None:
+        self._bench, self._jobs, self._n_parallel, self._watch = bench, jobs, n_parallel, watch
         self._limit = bench.n_free()  # what sessions hold is theirs
         self._lanes: list[Lane[K]] = []  # those that have been free longest come first
         self._waiting: Work[K] | None = None  # for cells
@@ -49,8 +51,11 @@ class Lanes(Generic[K]):
             if work is None:
                 return
             if not self._make_room(work.claim):
-                self._waiting = work
-                return
+                if self.working():
+                    self._waiting = work
+                    return
+                yield self._refused(work)  # sessions have taken the cells meanwhile: nothing here frees any
+                continue
             lane.work = work
             self._move_back(lane)
 
@@ -134,7 +139,13 @@ class Lanes(Generic[K]):
                 yield Refused(job.key, error)
         return None
 
+    def _refused(self, work: Work[K]) -> Refused[K]:
+        work.close()
+        n_free = self._bench.n_free()
+        return Refused(work.key, ContextFullError(f"{work.claim} cells are wanted, and {n_free} are free"))
+
     def _work(self, job: Job[K]) -> Work[K]:
+        self._watch(Step("prefill", (job.key,)))  # the prompt and its grammar go through llama.cpp, too
         work = Work(job, self._bench, self._limit)
         try:
             check_room(work.prompt, self._limit)

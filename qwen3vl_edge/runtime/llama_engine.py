@@ -141,21 +141,12 @@ class LlamaEngine:
 
         Up to ``EngineSettings.n_parallel`` at once, less the sessions that are open beyond the first.
         """
-        self._check_open()
-        self.begin()
-        if self._session is not None:
-            self._session.forget()
+        self._clear()
         return Scheduler(self._bench, jobs, n_parallel, watch).run()
 
     def choose_parallel(self, job: Job[K]) -> int:
-        """Measure how many jobs like this one are best done at once; see `Engine.choose_parallel`.
-
-        It is never more than ``EngineSettings.n_parallel``.
-        """
-        self._check_open()
-        self.begin()
-        if self._session is not None:
-            self._session.forget()
+        """Measure how many jobs like this one to do at once, up to ``EngineSettings.n_parallel``."""
+        self._clear()
         prompt = self._bench.tokenizer.prompt(job.parts)
         return choose_parallel(self._bench, prompt, job.options.max_tokens, self._n_parallel)
 
@@ -180,6 +171,13 @@ class LlamaEngine:
     def _check_open(self) -> None:
         if self._bench.closed:
             raise EngineError("the engine is closed; open the model again")
+
+    def _clear(self) -> None:
+        """Begin something for which questions that stand alone leave their cells."""
+        self._check_open()
+        self.begin()
+        if self._session is not None:
+            self._session.forget()
 
     def _alone(self) -> LlamaSession:
         """Give the session of questions that stand alone, with nothing read."""

@@ -1,8 +1,8 @@
 """How many sequences at once are fastest: bounded by cells, then measured."""
 
-import math
 import time
 from collections.abc import Sequence
+from contextlib import closing
 
 import numpy as np
 
@@ -15,12 +15,12 @@ from qwen3vl_edge.runtime.workbench import Workbench
 __all__ = ["best_of", "choose_parallel"]
 
 _TRIED = (1, 2, 4, 8, 16, 32)
-_ROUNDS = 3
-_ENOUGH_S = 0.3  # a number of sequences whose rounds take longer together is not tried again
-_MOST_READ = 384  # tokens that stand before each answer while rounds are timed
+_FEWEST_ROUNDS, _MOST_ROUNDS = 2, 4
+_ENOUGH_S = 0.3  # that rounds of one number of sequences take together
+_MOST_READ = 256  # tokens that stand before each answer while rounds are timed
 _ANSWER = 128  # tokens of an answer that is not limited to fewer
 _NEAR = 0.95  # of the best rate: more sequences than that needs only take memory
-_SIDE_PX = 256  # of the picture that is encoded
+_SIDES_PX = (64, 160)  # of the pictures that are encoded: the first encoding is slow, the second counts
 
 
 def choose_parallel(bench: Workbench, prompt: TokenizedPrompt, max_tokens: int, most: int) -> int:
@@ -42,20 +42,20 @@ def choose_parallel(bench: Workbench, prompt: TokenizedPrompt, max_tokens: int, 
     most = max(1, min(n_free // claim, for_timing, bench.n_sequences_free(), most))
     if most == 1:
         return 1
-    timing = _Timing(bench, n_read)
-    try:
+    tried: list[int] = []
+    rounds_s: list[float] = []
+    with bench.measuring() as task, closing(_Timing(bench, n_read)) as timing:
+        task.advance()
         prompt_s = _encode_s(bench, prompt.n_vision) + timing.read_s * prompt.n_cells
-        tried: list[int] = []
-        rounds_s: list[float] = []
+        task.advance()
         for number in [number for number in _TRIED if number < most] + [most]:
             tried.append(number)
             rounds_s.append(timing.round_s(number))
             best = best_of(tried, rounds_s, prompt_s, n_answer)
             if best not in tried[-2:]:
                 break
+            task.advance()
         return best
-    finally:
-        timing.close()
 
 
 def best_of(tried: Sequence[int], rounds_s: Sequence[float], prompt_s: float, n_answer: int) -> int:
@@ -72,15 +72,15 @@ def best_of(tried: Sequence[int], rounds_s: Sequence[float], prompt_s: float, n_
 
 
 def _encode_s(bench: Workbench, n_tokens: int) -> float:
-    """Estimate the seconds of encoding so many tokens by those of a small picture; the first run is slow."""
+    """Estimate the seconds of encoding so many tokens by those of a small picture."""
     if not n_tokens:
         return 0.0
-    picture = VisionPart.of((np.zeros((_SIDE_PX, _SIDE_PX, 3), np.uint8),))
-    seconds, n_encoded = math.inf, 1
-    for _ in range(2):
+    seconds, n_encoded = 0.0, 1
+    for side in _SIDES_PX:
+        picture = VisionPart.of((np.zeros((side, side, 3), np.uint8),))
         started = time.perf_counter()
         n_encoded = len(bench.encode_anew(picture))
-        seconds = min(seconds, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
     return seconds * n_tokens / n_encoded
 
 
@@ -110,15 +110,13 @@ class _Timing:
         while len(self._lanes) < number:
             self._lanes.append(self._bench.take_sequence())
             context.restore(self._lanes[-1], self._state)
-        best = math.inf
-        for _ in range(_ROUNDS):
+        seconds: list[float] = []
+        while len(seconds) < _FEWEST_ROUNDS or (len(seconds) < _MOST_ROUNDS and sum(seconds) < _ENOUGH_S):
             pieces = [TextPiece([self._token], lane, self._n_read, 1) for lane in self._lanes[:number]]
-            best = min(best, _seconds(context, pieces))
+            seconds.append(_seconds(context, pieces))
             for lane in self._lanes[:number]:
                 context.forget(lane, self._n_read)
-            if best > _ENOUGH_S:
-                break
-        return best
+        return min(seconds)
 
     def close(self) -> None:
         """Give the sequences back, empty."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Generic, Literal, TypeVar
 
-from qwen3vl_edge.errors import EngineError, MediaError
+from qwen3vl_edge.errors import EdgeError, EngineError, MediaError
 from qwen3vl_edge.runtime.batch import TextPiece, VisionPiece
 from qwen3vl_edge.runtime.cells import Entry
 from qwen3vl_edge.runtime.context import Context
@@ -37,18 +37,22 @@ class Scheduler(Generic[K]):
         self, bench: Workbench, jobs: Iterator[Job[K] | None], n_parallel: int, watch: Watch[K]
     ) -> None:
         self._bench, self._watch = bench, watch
-        self._lanes = Lanes(bench, jobs, n_parallel)
+        self._lanes = Lanes(bench, jobs, n_parallel, watch)
         self._results: list[Completed[K] | Refused[K]] = []
 
     def run(self) -> Iterator[Completed[K] | Refused[K]]:
-        """Give the results as they come.
+        """Give the results as they come; those that came in a round that then failed come before its error.
 
         Raises:
             EngineError: There are fewer free sequences than are wanted at once, or llama.cpp failed.
         """
         try:
             while self._lanes.more or not self._lanes.idle():
-                self._round()
+                try:
+                    self._round()
+                except EdgeError:
+                    yield from self._results
+                    raise
                 yield from self._results
                 self._results.clear()
         finally:

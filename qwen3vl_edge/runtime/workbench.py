@@ -96,8 +96,8 @@ class Workbench:
             self.context(min(n_cells, self.limit))
 
     def empty(self, sequence: int, position: int) -> None:
-        """Empty the cells of a sequence from `position` on; a context that could not grow has none."""
-        if self._context is not None and not self.closed:
+        """Empty the cells of a sequence from `position` on."""
+        if self._context is not None:
             self._context.forget(sequence, position)
 
     def take_sequence(self) -> int:
@@ -117,6 +117,10 @@ class Workbench:
     def has_encoded(self, digest: bytes) -> bool:
         """Tell whether a picture need not be encoded."""
         return self._cache.has(digest)
+
+    def measuring(self) -> AbstractContextManager[Task]:
+        """Open a task of trials that take some seconds together."""
+        return self._progress.task("measuring how many to run at once", None, "trials")
 
     def encoding(self, n_visions: int) -> AbstractContextManager[Task]:
         """Open a task of so many pictures and moments; few of them are not worth a bar."""

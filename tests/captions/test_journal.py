@@ -34,7 +34,7 @@ def test_what_is_kept_comes_back(tmp_path: Path) -> None:
         key = journal.keys.key(path)
         journal.put(key, item_of(path), outcome, _record(path), b"digest")
         journal.put(key, item_of(path), outcome, _record(path), b"digest")
-        end_run(journal)
+        end_run(journal, is_whole=True)
     with Journal(tmp_path / "journal") as journal:
         assert journal.record(key) == _record(path)
         known = journal.find(key)
@@ -133,7 +133,8 @@ def test_a_trial_changes_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
     case.run()
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    assert case.forecast(settings_for(mode="overwrite")).skipped == {"done before": 1}
+    assert case.forecast().skipped == {"done before": 1}
+    assert case.forecast(settings_for(mode="overwrite")).pictures == 1
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -147,7 +148,7 @@ from tests.captions.run_cases import Case, settings_for
 case = Case(Path(sys.argv[1]))
 journal = case.journal_path
 from qwen3vl_edge.captions import run
-run.end_run = lambda journal: (journal.commit(), os._exit(9))
+run.end_run = lambda journal, is_whole: (journal.commit(), os._exit(9))
 case.run()
 """
     assert subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False).returncode == 9

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from qwen3vl_edge.captions.journal import Journal
 from qwen3vl_edge.captions.modes import MODES, Mode
+from qwen3vl_edge.captions.presets import preset
+from qwen3vl_edge.captions.run import CaptionRun
 from qwen3vl_edge.captions.run_events import Passed, Recorded
 from qwen3vl_edge.captions.sidecar_sink import SidecarSink
 from qwen3vl_edge.captions.values import Answer, Item, Outcome, Request
 from qwen3vl_edge.captions.wording import Wording
+from qwen3vl_edge.constraints import from_schema
 from qwen3vl_edge.errors import JournalError
 from qwen3vl_edge.limits import MediaLimits
 from tests.captions.run_cases import Case, item_of, items_in, settings_for, write_pictures
@@ -39,9 +43,9 @@ def test_modes(mode: Mode, expected: dict[str, str], case: Case) -> None:
     case.run(settings_for("New", mode=mode))
     assert case.texts() == expected
     n_asked = len(case.asked)
-    case.run(settings_for("New", mode=mode))  # whatever the mode, what is done is done
+    case.run(settings_for("New", mode=mode))  # what is done is done
     assert case.texts() == expected
-    assert case.asked == []
+    assert case.asked == (["a.jpg", "b.jpg", "c.jpg"] if mode == "overwrite" else [])
     assert n_asked == sum(text.find("New") >= 0 for text in expected.values())
 
 
@@ -94,7 +98,53 @@ def test_a_changed_picture_is_captioned_as_the_mode_says(case: Case) -> None:
     (case.folder / "c.jpg").write_bytes(b"PICTURE c.jpg")  # of the same size
     case.run(settings_for("One"))
     assert case.asked == []
-    case.run(settings_for("One", mode="overwrite"))
+    case.run(settings_for("One", mode="append"))
+    case.run(settings_for("One", mode="append"))
+    assert case.asked == []
+    (case.folder / "c.jpg").write_bytes(b"picture C.jpg")
+    case.run(settings_for("One", mode="append"))
+    assert case.asked == ["c.jpg"]
+
+
+def test_overwrite_makes_anew_what_a_whole_run_made_and_goes_on_with_one_that_was_cut_off(case: Case) -> None:
+    settings = settings_for("New", mode="overwrite")
+    case.run(settings_for("New"))  # c alone: the others have captions
+    case.run(settings)
+    assert case.asked == ["a.jpg", "b.jpg", "c.jpg"]
+    whole = case.work
+
+    def cut_off(requests: Iterator[Request]) -> Iterator[Outcome]:
+        yield next(iter(whole(requests)))
+
+    case.work = cut_off  # type: ignore[method-assign]
+    assert case.forecast(settings).pictures == 3
+    case.answer = lambda request, _: f"Newer {request.path.name}"
+    case.run(settings)
+    assert case.asked == ["a.jpg"]
+    case.work = whole  # type: ignore[method-assign]
+    assert case.forecast(settings).pictures == 2
+    case.run(settings)
+    assert case.asked == ["b.jpg", "c.jpg"]
+    assert set(case.texts().values()) == {"Newer a.jpg", "Newer b.jpg", "Newer c.jpg"}
+    case.run(settings_for("New"))
+    assert case.asked == []
+    case.run(settings)
+    assert len(case.asked) == 3
+
+
+def test_a_run_that_was_stopped_while_items_came_is_not_whole(case: Case) -> None:
+    settings = settings_for("New", mode="overwrite")
+    case.run(settings)
+    items = items_in(case.folder)
+    with Journal(case.journal_path) as journal:
+        run = CaptionRun(settings, journal, case.sinks(journal, settings))
+
+        def stopped() -> Iterator[Item]:
+            yield items[0]
+            run.stop()
+
+        assert not run.caption(stopped(), case.work).is_whole
+    case.run(settings)
     assert case.asked == ["b.jpg", "c.jpg"]
 
 
@@ -370,3 +420,24 @@ def test_what_is_passed_over_is_told(case: Case) -> None:
     case.run()
     told = [(event.item.path.name, event.reason) for event in case.events if isinstance(event, Passed)]
     assert told == [("a.jpg", "has a caption"), ("b.jpg", "has a caption")]
+
+
+def test_an_answer_without_the_form_that_was_asked_for_is_a_failure(case: Case) -> None:
+    settings = settings_for("New")
+    options = replace(settings.worker.options, constraint=from_schema({"type": "object"}))
+    settings = replace(settings, worker=replace(settings.worker, options=options), mode="overwrite")
+    case.answer = lambda request, _: '{"a": 1}' if request.path.name == "a.jpg" else '{"a": "cut of'
+    summary = case.run(settings)
+    assert (summary.done, summary.failed) == (1, 2)
+    assert "b.jpg: the answer does not follow the schema" in summary.failures[0]
+    assert case.texts() == {"a": '{"a": 1}', "b": "\n"}
+    assert case.run(settings).skipped["failed before"] == 2
+
+
+def test_what_is_read_in_a_picture_keeps_its_openings(case: Case) -> None:
+    case.answer = lambda _request, _prompt: "Description: a chair"
+    ocr, other = preset("ocr"), preset("brief")
+    settings = settings_for("New", mode="overwrite")
+    settings = replace(settings, wording=Wording(), worker=replace(settings.worker, prompts=(ocr, other)))
+    case.run(settings)
+    assert case.texts()["a"] == "Description: a chair\nA chair"

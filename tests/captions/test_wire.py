@@ -56,13 +56,14 @@ ENGINE = EngineSettings(
 SETTINGS = WorkerSettings(
     model=Path("/models/m\udce4.gguf"),
     projector=Path("q.gguf"),
-    prompts=(Prompt("b", "{name}: Was?", "film?", 9, 'root ::= "a"', True), Prompt("c", "d", "e")),
+    prompts=(Prompt("b", "{name}: Was?", "film?", 9, 'root ::= "a"', True, True), Prompt("c", "d", "e")),
     options=OPTIONS,
     system="Be brief. </s>",
     engine=ENGINE,
     clip_options=ClipOptions(fps=1.5, start_s=0.5, end_s=float("inf"), max_tokens=9, max_frame_tokens=8),
     limits=MediaLimits(1000, 2000),
     n_parallel=6,
+    n_files=9,
     n_readers=1,
     ahead_bytes=5,
 )
@@ -183,3 +184,19 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         replace(PLAIN, n_parallel=129)
     with pytest.raises(UsageError, match="nothing to ask"):
         replace(PLAIN, prompts=())
+
+
+def test_as_many_sequences_as_there_may_be_prompts_at_once() -> None:
+    two = replace(PLAIN, prompts=SETTINGS.prompts)
+    assert PLAIN.opening().n_parallel == 32
+    assert replace(PLAIN, n_files=3).opening().n_parallel == 3
+    assert replace(two, n_files=3).opening().n_parallel == 6
+    assert replace(PLAIN, n_files=0).opening().n_parallel == 1
+    assert replace(PLAIN, n_files=3, n_parallel=12).opening().n_parallel == 12
+
+
+def test_encoder_outputs_are_kept_for_further_prompts_alone() -> None:
+    two = replace(PLAIN, prompts=SETTINGS.prompts)
+    assert two.opening().cache_ram_bytes == EngineSettings().cache_ram_bytes
+    assert PLAIN.opening().cache_ram_bytes < EngineSettings().cache_ram_bytes / 4
+    assert replace(PLAIN, engine=ENGINE).opening().cache_ram_bytes == 0

@@ -144,7 +144,7 @@ def test_every_option_reaches_the_worker(call: Call, opened: Opened, folder: Pat
     wanted = ["--max-tokens", 9, "--min-tokens", 2, "--seed", 5, "--temperature", 0, "--system", "Be brief."]
     limits = ["--max-pixels", "300M", "--max-bytes", "2M", "--parallel", 3, "--ctx", 2048, "--threads", 2]
     shown = ["--frames", 4, "--frame-max-tokens", 64, "--stop", r"END\n", "--preset", "json"]
-    assert call("demo", folder / "a.png", *wanted, *limits, *shown)[0] == 0
+    assert call("demo", folder / "a.png", *wanted, *limits, *shown)[0] == 1  # the script writes no JSON
     [settings] = opened.settings
     assert (settings.options.min_tokens, settings.options.sampling.seed) == (2, 5)
     assert (settings.options.sampling.temperature, settings.options.stop) == (0, ("END\n",))
@@ -158,7 +158,9 @@ def test_every_option_reaches_the_worker(call: Call, opened: Opened, folder: Pat
 
 
 def test_a_schema_holds_for_all_prompts(call: Call, opened: Opened, folder: Path) -> None:
-    assert call("demo", folder / "a.png", "--prompt", "What?", "--schema", "name, n int")[0] == 0
+    code, out, err = call("demo", folder / "a.png", "--prompt", "What?", "--schema", "name, n int")
+    assert (code, out) == (1, "")
+    assert "the answer does not follow the schema: not JSON" in err
     [settings] = opened.settings
     assert settings.options.constraint is not None
     assert [prompt.structured for prompt in settings.prompts] == [True]
@@ -208,7 +210,7 @@ def test_dry_runs_count_and_change_nothing(call: Call, opened: Opened, folder: P
     assert not opened.settings
     assert call("demo", folder, "-r", "--prompt", "x")[0] == 0
     code, out, _ = call("demo", folder, "-r", "--prompt", "x", "--mode", "overwrite", "--dry-run")
-    assert "1 picture would be captioned" in out
+    assert "3 pictures would be captioned" in out  # the run before was not cut off
     assert "at the pace of earlier runs" in out
 
 
@@ -316,6 +318,12 @@ def test_two_runs_on_one_folder_do_not_fight(call: Call, opened: Opened, folder:
         (("README.md", "--schema", "name {"), "schema"),
         (("README.md", "--tags-from", ".tags"), "--tags-from is about prompts that name {tags}"),
         (("README.md", "--prompt", "{tags}", "--tags-from", "tags"), "'tags' is no suffix"),
+        (
+            ("README.md", "--schema", "name", "--trigger", "cat"),
+            "--trigger: answers in JSON stay as they are",
+        ),
+        (("README.md", "--preset", "json", "--max-words", "5"), "--max-words: answers in JSON stay"),
+        (("README.md", "--parallel", "129"), "--parallel '129': give auto, or a number from 1 to 128"),
         (("README.md", "--strip", " "), "phrase to strip is empty"),
         (
             ("README.md", "-o", "captions.parquet"),
@@ -331,7 +339,7 @@ def test_two_runs_on_one_folder_do_not_fight(call: Call, opened: Opened, folder:
         (("--from-file", "absent.txt"), "no such file: absent.txt"),
         (("README.md", "--max-pixels", "many"), "--max-pixels 'many' is no number"),
         (("README.md", "--max-bytes", "many"), "'many' is no size"),
-        (("README.md", "--parallel", "0"), "--parallel '0': give auto, or a number from 1 to 256"),
+        (("README.md", "--parallel", "0"), "--parallel '0': give auto, or a number from 1 to 128"),
         (("README.md", "--item-timeout", "0"), "an item cannot take 0 s"),
         (("README.md", "--min-tokens", "9", "--max-tokens", "3"), "cannot have 9 to 3 tokens"),
         (("README.md", "--frames", "4", "--fps", "2"), "--fps and --frames cannot both"),
@@ -400,3 +408,12 @@ def test_help_has_sections_and_the_library_s_defaults(call: Call) -> None:
         plain.index, ("What is asked:", "How captions are worded:", "--trigger TEXT")
     )
     assert asked < worded < trigger
+
+
+def test_the_worker_is_told_how_few_files_there_are(call: Call, opened: Opened, tmp_path: Path) -> None:
+    folder = put_pictures(tmp_path, *(f"{number}.png" for number in range(33)))
+    assert call("demo", folder / "1.png", folder / "2.png")[0] == 0
+    assert call("demo", folder)[0] == 0
+    (folder / "32.png").unlink()
+    assert call("demo", folder)[0] == 0
+    assert [settings.n_files for settings in opened.settings] == [2, None, 32]

@@ -18,8 +18,10 @@ from qwen3vl_edge.quant.allocation import Order, Ordered, parse_order, plan_orde
 from qwen3vl_edge.quant.allocation.damage import sensitivity
 from qwen3vl_edge.quant.allocation.errors import Trial, measure_errors
 from qwen3vl_edge.quant.allocation.sampling import sample_rows, spread
-from qwen3vl_edge.quant.gguf_facts import base_name
+from qwen3vl_edge.quant.allocation.sites import sites_of, trials_of
+from qwen3vl_edge.quant.gguf_facts import base_name, unpadded
 from qwen3vl_edge.quant.native import dequantize_rows, quantize_rows
+from qwen3vl_edge.quant.parts import why_kept
 from qwen3vl_edge.quant.quantize import QuantRecipe, plan_quantization
 from qwen3vl_edge.quant.quantize import ordered_halves as gguf_halves
 from qwen3vl_edge.quant.run import run_plan
@@ -247,6 +249,79 @@ def test_what_is_quantized_stays_or_is_refused(bundle: Bundle, tmp_path: Path) -
         from_gguf(once, Order(bits_per_weight=6, types=FEW))
     smaller = from_gguf(once, Order(bits_per_weight=7.5, types=FEW), allow_requantize=True)
     assert smaller.plan.n_bytes < sum(path.stat().st_size for path in (once.model, once.projector))
+
+
+def matrix_of(bundle: Bundle) -> Imatrix:
+    """Make up a matrix for all quantized tensors, as wide as before the projector was padded."""
+    shapes = unpadded([GGUFInfo.read(bundle.model), GGUFInfo.read(bundle.projector)])
+    entries = {
+        name: np.square(draw(1, shape[-1])) + np.float32(0.01)
+        for name, shape in shapes
+        if why_kept(name, shape) is None
+    }
+    return Imatrix(Path("m.gguf"), entries)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_padded_projector_is_weighed_by_the_matrix_of_its_checkpoint(
+    bundle: Bundle, tmp_path: Path, again: bool
+) -> None:
+    infos = GGUFInfo.read(bundle.model), GGUFInfo.read(bundle.projector)
+    run_plan(plan_quantization(*infos, QuantRecipe(("F16",), projector_type="Q8_0")), tmp_path / "padded")
+    (padded,) = find_bundles(tmp_path / "padded")
+    order = Order(bits_per_weight=7, types=FEW)
+    ordered = from_gguf(padded, order, imatrix=matrix_of(padded), allow_requantize=again)
+    downs = [choice for choice in ordered.chosen.choices if choice.name.startswith("v.blk.0.ffn_down")]
+    assert [choice.shape[-1] for choice in downs] == [256 if again and downs[0].kind.block > 32 else 224]
+
+
+def test_a_matrix_that_weighs_but_changes_nothing_in_the_end_is_no_fault(bundle: Bundle) -> None:
+    ordered = from_gguf(bundle, Order(n_bytes=10**9, types=FEW), imatrix=matrix_of(bundle))
+    assert {choice.kind.name for choice in ordered.chosen.choices} == {"F16"}
+
+
+def test_blocks_that_stay_cost_nothing_and_need_no_matrix(bundle: Bundle, tmp_path: Path) -> None:
+    infos = GGUFInfo.read(bundle.model), GGUFInfo.read(bundle.projector)
+    recipe = QuantRecipe(("IQ2_XS",), imatrix=matrix_of(bundle))
+    run_plan(plan_quantization(*infos, recipe), tmp_path / "small")
+    (small,) = find_bundles(tmp_path / "small")
+    chosen = from_gguf(small, Order(bits_per_weight=6, types=FEW)).chosen
+    stay = [choice for choice in chosen.choices if choice.kind.name == "IQ2_XS"]
+    assert stay
+    assert {choice.error for choice in stay} == {0.0}
+    assert any(choice.name.startswith("v.") and choice.error > 0 for choice in chosen.choices)
+
+
+def test_the_same_types_whatever_the_number_of_threads(checkpoint: Path) -> None:
+    recipe = Recipe(types=())
+    halves = ordered_halves(checkpoint, recipe, with_projector=True)
+    trials = trials_of(sites_of(halves, FEW))
+    assert measure_errors(trials, 1) == measure_errors(trials, 3)
+
+
+@pytest.mark.parametrize("moe", [False, True])
+def test_eight_bit_floats_are_measured_as_they_are_written(tmp_path: Path, moe: bool) -> None:
+    shape = replace(MOE, expert_ffn=256) if moe else SHAPE
+    folder = write_tiny_checkpoint(tmp_path / "Tiny-FP8", shape=shape, dtype="F8_E4M3")
+    ordered = from_checkpoint(folder, Order(bits_per_weight=7, types=FEW))
+    manifest = run_plan(ordered.plan, tmp_path / "out")
+    written = {note.name: note.error for file in manifest.files for note in file.tensors}
+    for choice in ordered.chosen.choices:  # without a matrix: the same measure, there of all rows
+        assert written[choice.name] == pytest.approx(choice.error**0.5, rel=0.1, abs=1e-6)
+
+
+def test_a_recipe_is_never_written_over_something_else(bundle: Bundle, tmp_path: Path) -> None:
+    ordered = from_gguf(bundle, Order(bits_per_weight=8, types=FEW))
+    note = ordered.plan.recipe
+    assert note is not None
+    before = bundle.model.read_bytes()
+    for path in (bundle.model, bundle.folder / "manifest.json", bundle.folder, tmp_path / "none" / "r.json"):
+        with pytest.raises(UsageError, match="another name"):
+            save_recipe(path, ordered.chosen, note)
+    assert bundle.model.read_bytes() == before
+    for _ in range(2):  # over one of its kind
+        save_recipe(tmp_path / "r.json", ordered.chosen, note)
+    assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
 
 
 @pytest.mark.parametrize("kind", ["manifest", "saved"])

@@ -1,6 +1,7 @@
 """`quantize --bpw` and its kin as a user calls them; in this process."""
 
 import json
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -75,6 +76,39 @@ def test_room_for_all_is_said(command: Command, bundle: Bundle) -> None:
     code, shown, _ = command("quantize", bundle.folder, "--fit", "1G", *FEW, "--dry-run")
     assert code == 0
     assert "nothing is lost" in shown
+
+
+def test_room_for_all_is_said_of_a_checkpoint_too(command: Command, tmp_path: Path) -> None:
+    folder = write_tiny_checkpoint(tmp_path / "Tiny", shape=TinyShape(ffn=512))  # bfloat16, written as F16
+    code, shown, _ = command("convert", folder, "--fit", "1G", *FEW, "--dry-run")
+    assert code == 0
+    assert "nothing is lost" in shown
+    assert "no other choice has less than 100.00 %" in shown
+
+
+def test_a_recipe_for_both_serves_a_language_model_alone(command: Command, bundle: Bundle) -> None:
+    order = ("quantize", bundle.folder, "--bpw", 10, *FEW, "--projector-type", "Q8_0", "--dry-run")
+    assert command(*order, "--save-recipe", "r.json")[0] == 0
+    Path("alone").mkdir()
+    shutil.copy(bundle.model, "alone")
+    alone = Path("alone") / bundle.model.name
+    code, shown, _ = command("quantize", alone, "--recipe", "r.json", "--dry-run", "--json")
+    assert code == 0
+    (file,) = json.loads(shown)["files"]
+    types = json.loads(Path("r.json").read_text())["tensors"]
+    assert types.items() <= {tensor["name"]: tensor["type"] for tensor in file["tensors"]}.items()
+
+
+def test_where_recipes_go_is_looked_at_before_anything_is_measured(
+    command: Command, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qwen3vl_edge.quant.allocation.order.measure_errors", None)
+    order = ("quantize", bundle.folder, "--bpw", 8, *FEW, "--dry-run", "--save-recipe")
+    for path in (bundle.model, "none/r.json", "."):
+        code, _, said = command(*order, path)
+        assert code == 2
+        assert "another name" in said
+    assert bundle.model.read_bytes()[:4] == b"GGUF"
 
 
 @pytest.mark.parametrize(

@@ -312,6 +312,11 @@ def test_the_picture_has_every_candidate(found: Comparison, tmp_path: Path) -> N
     draw(named, tmp_path / "loss.svg")
     text = " ".join(ET.parse(tmp_path / "loss.svg").getroot().itertext())  # noqa: S314 -- our own
     assert all(name in text for name in ("itself (0)", "Q8_0", "a$b_<c>"))
+    same = replace(found, candidates=(_renamed(found, "x" * 90), _renamed(found, "again")))
+    draw(same, tmp_path / "same.svg")
+    texts = [each for each in ET.parse(tmp_path / "same.svg").getroot().iter() if each.text]  # noqa: S314
+    labels = {each.text: each.attrib for each in texts if each.text in {"x" * 39 + "…", "again"}}
+    assert len({str(place) for place in labels.values()}) == 2  # beside one point, and not upon each other
     draw(named, tmp_path / "loss.PNG")
     with Image.open(tmp_path / "loss.PNG") as image:
         assert image.format == "PNG"

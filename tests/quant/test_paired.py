@@ -1,6 +1,4 @@
-"""The statistics and the replicas of `tools.bench.quality`."""
-
-from pathlib import Path
+"""The statistics of `tools.bench.quality`."""
 
 import numpy as np
 import pytest
@@ -53,31 +51,3 @@ def test_one_pictures_luck_shows_in_the_interval() -> None:
     found = ratio([sums(lucky)], [sums(HARD)], "picture")
     assert found.value < 0.95
     assert found.high == pytest.approx(1.0)
-
-
-@pytest.mark.parity  # torch writes bfloat16
-def test_a_replica_is_the_same_function(tmp_path: Path) -> None:
-    """Other weights in every matrix, the same answers to a picture to the last digit that F32 has."""
-    from qwen3vl_edge.converters import convert
-    from qwen3vl_edge.demo import CHECKPOINT
-    from qwen3vl_edge.quant.comparison.measure import Measurer
-    from qwen3vl_edge.quant.comparison.pairs import pair_of
-    from qwen3vl_edge.quant.comparison.store import Store
-    from qwen3vl_edge.runtime.engine_settings import EngineSettings
-    from tools.bench.quality.material import measured_on
-    from tools.bench.quality.paired import sums_of
-    from tools.bench.quality.replicas import write_replica
-
-    replica = write_replica(tmp_path / "replica", 1)
-    pairs = [
-        pair_of(name, convert(source, tmp_path / name, type="f32", projector_type="f32", name="demo"))
-        for name, source in (("first", CHECKPOINT), ("second", replica))
-    ]
-    assert pairs[0].model_id != pairs[1].model_id
-    assert pairs[0].projector_id != pairs[1].projector_id
-    settings = EngineSettings(n_threads=2)
-    measurer = Measurer(pairs[0], measured_on(3, 2), Store(tmp_path / "store"), settings)
-    found = sums_of(measurer.observe(pairs[1], measurer.answer()))
-    assert mean(found, "picture") < 1e-6
-    assert mean(found, "clip") < 1e-6
-    assert found.changed == 0

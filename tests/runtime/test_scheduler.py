@@ -13,11 +13,13 @@ from qwen3vl_edge.constraints import from_regex
 from qwen3vl_edge.errors import ContextFullError, EngineError, MediaError, UsageError
 from qwen3vl_edge.images import Frames, Picture
 from qwen3vl_edge.prompt import Part, TextPart, VisionPart
+from qwen3vl_edge.runtime.batch import TextPiece
 from qwen3vl_edge.runtime.context import Context
 from qwen3vl_edge.runtime.engine import Finished, Generated, GenerateOptions, Reasoned
 from qwen3vl_edge.runtime.engine_settings import EngineSettings
 from qwen3vl_edge.runtime.jobs import Completed, Job, Refused, Step
 from qwen3vl_edge.runtime.llama_engine import LlamaEngine
+from qwen3vl_edge.runtime.tokenized import TokenizedPrompt
 from qwen3vl_edge.sampling import GREEDY, Sampling
 from tests.prompts import synthetic_picture
 from tools.demo_model.world import held_out_rng, sample_kinds, sample_scene
@@ -278,3 +280,53 @@ def _at_decoding(
             monkeypatch.setattr(Context, "_open", instead)
 
     return watch
+
+
+def test_what_came_in_a_round_that_fails_comes_before_the_error(
+    tight: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Context, _pieces: Sequence[TextPiece]) -> None:
+        raise EngineError("broken")
+
+    options = GenerateOptions(GREEDY, max_tokens=5)
+    jobs = [Job(1, [TextPart("a")], replace(options, n_logprobs=1)), Job(2, [TextPart("b")], options)]
+    monkeypatch.setattr(Context, "read_text", fail)
+    results = tight.generate_many(iter(jobs), n_parallel=2)
+    first = next(results)
+    assert (first.key, type(first)) == (1, Refused)
+    with pytest.raises(EngineError, match="broken"):
+        next(results)
+    assert tight._bench.pool.n_used == 0
+
+
+def test_a_job_whose_cells_a_session_takes_meanwhile_is_refused(tight: LlamaEngine) -> None:
+    options = GenerateOptions(GREEDY, max_tokens=200, ignore_end=True, loop_guard=False)
+    jobs = [Job(number, [TextPart(f"{number} a")], options) for number in range(2)]
+    results = tight.generate_many(iter(jobs), n_parallel=2)
+    assert isinstance(next(results), Completed)
+    session = tight.open_session()
+    session.next_logits([TextPart("b " * 60)])
+    second = next(results)
+    assert isinstance(second, Refused)
+    assert isinstance(second.error, ContextFullError)
+    assert list(results) == []
+    session.close()
+    assert tight._bench.pool.n_used == 0
+
+
+def test_a_crash_over_a_prompt_s_text_is_known_by_its_job(
+    tight: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[Step[int]] = []
+    blamed: dict[str, int] = {}
+    prompt = tight._bench.tokenizer.prompt
+
+    def tokenized(parts: Sequence[Part]) -> TokenizedPrompt:
+        blamed[str(parts[0])] = steps[-1].keys[0]
+        return prompt(parts)
+
+    monkeypatch.setattr(tight._bench.tokenizer, "prompt", tokenized)
+    options = GenerateOptions(GREEDY, max_tokens=3)
+    jobs = [Job(number, [TextPart(f"{number}")], options) for number in range(5)]
+    assert len(list(tight.generate_many(iter(jobs), n_parallel=2, watch=steps.append))) == 5
+    assert blamed == {str(job.parts[0]): job.key for job in jobs}
