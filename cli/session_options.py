@@ -71,7 +71,8 @@ class SessionOptions:
     when_full: Annotated[
         Literal["stop", "drop", "shrink"] | None,
         typer.Option(
-            help="With a full context: stop, drop the oldest turns, or shrink pictures and clips.  [default: stop]",
+            help="With a full context: stop, drop the oldest turns, or shrink pictures and clips.  "
+            "[default: stop]",
             show_default=False,
         ),
     ] = None
