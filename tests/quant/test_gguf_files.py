@@ -214,6 +214,7 @@ def test_the_manifest_tells_what_was_asked_for(tmp_path: Path, source: Path) -> 
         "embedding_type": "Q6_K",
         "imatrix": {"name": "m.gguf", "sha256": "ab" * 32},
         "allow_requantize": True,
+        "order": None,
     }
     assert GGUFInfo.read(made).integer("quantize.imatrix.entries_count") == 1
 
