@@ -59,7 +59,7 @@ parity: setup-parity ## Compare with transformers and with llama.cpp's converter
 peers: setup ## Build llama.cpp's own programs into the user's cache, to be measured against
 	@$(BIN)/python -m tools.peers
 
-bench: setup-parity peers ## Measure speed and memory against the peers (BENCH="start convert ask runtime")
+bench: setup-parity peers ## Measure speed and memory against the peers (BENCH="start convert ask runtime video caption")
 	$(BIN)/python -m tools.bench $(BENCH)
 
 golden: setup-parity ## Write the golden files anew, from the oracles
