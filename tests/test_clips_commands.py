@@ -11,7 +11,8 @@ from PIL import Image
 
 from qwen3vl_edge.prompt import TextPart, VisionPart
 from qwen3vl_edge.runtime.cells import Pool
-from tests.cli.test_commands import Call, RecordingEngine, call, engine  # noqa: F401 -- fixtures
+from tests.calls import Call
+from tests.cli.test_commands import RecordingEngine, call, engine  # noqa: F401 -- fixtures
 from tests.damaged_clips import write_animation
 from tests.mp4_boxes import with_rotation
 from tests.test_video import write_clip

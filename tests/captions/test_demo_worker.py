@@ -64,9 +64,10 @@ def check(outcomes: list[Outcome], shown: list[str], crashed: set[int]) -> None:
 
 
 def test_poison_and_kills_cost_nothing_but_the_poison(
-    demo_f32: Bundle, pictures: tuple[list[Request], list[str]]
+    demo_f32: Bundle, pictures: tuple[list[Request], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, shown = pictures
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # the worker is one of the tests'
     worker = Path(__file__).with_name("poisoned_worker.py")
     events: list[Event] = []
     found: list[Outcome] = []

@@ -1,6 +1,5 @@
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from qwen3vl_edge.captions import outlet
 from qwen3vl_edge.captions.modes import Mode
 from qwen3vl_edge.errors import JournalError
 from tests.captions.run_cases import Case, settings_for, write_pictures
+from tests.captions.small_disk import small_disk_at
 from tests.captions.test_record_file import captions_in
 
 _NAMES = [f"{n:03}.jpg" for n in range(120)]
@@ -18,18 +18,8 @@ _NAMES = [f"{n:03}.jpg" for n in range(120)]
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of four mebibytes; only root can make one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or os.geteuid() != 0:
-        pytest.skip("needs root")
-    made = subprocess.run([mount, "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], check=False)
-    if made.returncode != 0:
-        pytest.skip("tmpfs cannot be mounted here")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
+    with small_disk_at(tmp_path / "disk", 4 << 20) as disk:
+        yield disk
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="tmpfs")

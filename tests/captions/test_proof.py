@@ -5,7 +5,6 @@ What runs with the other tests is the same with fewer pictures.
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from tests.captions.poisoned_files import put_odd_things, put_poison, put_unreadable
 from tests.captions.proof_cases import Proof, captions_kept, killed_often, put_world, share_right
+from tests.captions.small_disk import small_disk_at
 
 _WHOLE = pytest.mark.proof
 _N_PICTURES, _N_FEW = 300, 60
@@ -102,20 +102,8 @@ def test_a_worker_that_aborts_every_25_pictures_and_files_that_vanish(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of eight mebibytes; only root can make one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or os.geteuid() != 0:
-        pytest.skip("needs root")
-    made = subprocess.run(
-        [mount, "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(place)], check=False
-    )
-    if made.returncode != 0:
-        pytest.skip("tmpfs cannot be mounted here")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
+    with small_disk_at(tmp_path / "disk", _DISK_BYTES) as disk:
+        yield disk
 
 
 @pytest.mark.parametrize(

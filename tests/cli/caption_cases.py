@@ -1,7 +1,7 @@
 """The command `caption` with the real supervisor and a scripted worker in place of llama.cpp."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,8 @@ from PIL import Image
 from qwen3vl_edge.captions.supervisor import Supervisor
 from qwen3vl_edge.captions.worker_settings import WorkerSettings
 from qwen3vl_edge.cli import caption_run
-from qwen3vl_edge.cli.main import run
 
 WORKER = Path(__file__).parents[1] / "captions" / "scripted_worker.py"
-
-Call = Callable[..., tuple[int, str, str]]
 
 
 @dataclass
@@ -38,21 +35,6 @@ def scripted(monkeypatch: pytest.MonkeyPatch, notes: Path) -> Opened:
     monkeypatch.setattr(caption_run, "Supervisor", opened.supervisor)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     return opened
-
-
-def calling(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run the command in this process; gives exit code, stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["qwen3vl-edge", "caption", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            run()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        code = left.value.code
-        return code if isinstance(code, int) else 0, said.out, said.err
-
-    return call
 
 
 def put_pictures(folder: Path, *names: str) -> Path:

@@ -17,13 +17,14 @@ from qwen3vl_edge.captions.presets import DEFAULT_PROMPT
 from qwen3vl_edge.cli import options
 from qwen3vl_edge.errors import GGUFError
 from qwen3vl_edge.limits import MediaLimits
-from tests.cli.caption_cases import WORKER, Call, Opened, calling, put_pictures, scripted
+from tests.calls import Call, calling
+from tests.cli.caption_cases import WORKER, Opened, put_pictures, scripted
 from tests.test_video import write_clip
 
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    return calling(monkeypatch, capsys)
+    return calling(monkeypatch, capsys, "caption")
 
 
 @pytest.fixture

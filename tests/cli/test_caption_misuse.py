@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.caption_cases import Call, Opened, calling, put_pictures, scripted
+from tests.calls import Call, calling
+from tests.cli.caption_cases import Opened, put_pictures, scripted
 
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    return calling(monkeypatch, capsys)
+    return calling(monkeypatch, capsys, "caption")
 
 
 @pytest.fixture

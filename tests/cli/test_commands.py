@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,31 +11,20 @@ import pytest
 from PIL import Image
 
 from qwen3vl_edge.cli import engine_options
-from qwen3vl_edge.cli.main import run
 from qwen3vl_edge.errors import EngineError
 from qwen3vl_edge.prompt import TextPart, VisionPart
 from qwen3vl_edge.runtime.engine_settings import DEFAULT_SETTINGS, EngineSettings
 from qwen3vl_edge.runtime.fake import ScriptedEngine
 from qwen3vl_edge.runtime.placement import Placement
+from tests.calls import Call, calling
 from tests.test_video import write_clip
-
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Run the command with these arguments; gives exit code, stdout and stderr."""
 
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["qwen3vl-edge", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            run()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        code = left.value.code
-        return code if isinstance(code, int) else 0, said.out, said.err
-
-    return call
+    return calling(monkeypatch, capsys)
 
 
 class RecordingEngine(ScriptedEngine):

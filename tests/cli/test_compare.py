@@ -2,19 +2,17 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from qwen3vl_edge.bundle import Bundle
-from qwen3vl_edge.cli.main import run
 from qwen3vl_edge.cli.recommend import parse_share
 from qwen3vl_edge.converters import convert
 from qwen3vl_edge.demo import CHECKPOINT
 from qwen3vl_edge.errors import UsageError
+from tests.calls import Call, calling
 
-Call = Callable[..., tuple[int, str, str]]
 SAMPLES = Path(__file__).parents[2] / "samples"
 
 
@@ -22,17 +20,8 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Run the command with these arguments; gives exit code, stdout and stderr."""
 
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["qwen3vl-edge", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "120")
-        with pytest.raises(SystemExit) as left:
-            run()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        code = left.value.code
-        return code if isinstance(code, int) else 0, said.out, said.err
-
-    return call
+    monkeypatch.setenv("COLUMNS", "120")
+    return calling(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

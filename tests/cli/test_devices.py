@@ -4,38 +4,29 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from qwen3vl_edge.cli.device_options import placement
 from qwen3vl_edge.cli.device_view import print_devices_json, show_devices
-from qwen3vl_edge.cli.main import run
 from qwen3vl_edge.errors import UsageError
 from qwen3vl_edge.runtime.devices import Device
 from qwen3vl_edge.runtime.placement import ALL_LAYERS, Placement
+from tests.calls import Call, calling
 
-Devices = Callable[..., tuple[int, str, str]]
 CPU = Device("CPU", "EPYC", "cpu", "cpu", 3 * 10**9, 16 * 10**9)
 GPU = Device("Vulkan0", "Iris [red]\x1b[2J", "vulkan", "gpu", 5 * 10**9, 8 * 10**9, handle=77)
 
 
 @pytest.fixture
-def devices(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Devices:
+def devices(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Run `qwen3vl-edge devices`; gives exit code, stdout and stderr."""
 
-    def devices(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["qwen3vl-edge", "devices", *arguments])
-        with pytest.raises(SystemExit) as left:
-            run()
-        said = capsys.readouterr()
-        return int(left.value.code or 0), said.out, said.err
-
-    return devices
+    return calling(monkeypatch, capsys, "devices")
 
 
-def test_json_lists_this_cpu(devices: Devices) -> None:
+def test_json_lists_this_cpu(devices: Call) -> None:
     code, out, err = devices("--json")
     found = json.loads(out)
     cpu = next(each for each in found["devices"] if each["kind"] == "cpu")
@@ -46,7 +37,7 @@ def test_json_lists_this_cpu(devices: Devices) -> None:
     assert "cpu" in found["backends"]
 
 
-def test_the_table_has_a_line_a_device(devices: Devices) -> None:
+def test_the_table_has_a_line_a_device(devices: Call) -> None:
     code, out, err = devices()
     assert (code, err) == (0, "")
     assert out.startswith("device ")

@@ -2,38 +2,26 @@
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from qwen3vl_edge import inspection, verification
 from qwen3vl_edge.bundle import Bundle
-from qwen3vl_edge.cli.main import run
 from qwen3vl_edge.cli.verification_view import show_outcome
 from qwen3vl_edge.errors import GGUFError
 from qwen3vl_edge.manifest import MANIFEST_NAME
 from qwen3vl_edge.runtime.trial_process import Trial
 from qwen3vl_edge.verification import Check, Verification
+from tests.calls import Call, calling
 from tests.tiny_checkpoint import write_tiny_checkpoint
-
-Inspect = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def inspect(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inspect:
+def inspect(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Run `qwen3vl-edge inspect`; gives exit code, stdout and stderr."""
 
-    def inspect(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["qwen3vl-edge", "inspect", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            run()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return int(left.value.code or 0), said.out, said.err
-
-    return inspect
+    return calling(monkeypatch, capsys, "inspect")
 
 
 @pytest.fixture
@@ -56,7 +44,7 @@ def spoil(path: Path) -> None:
     path.write_bytes(raw)
 
 
-def test_a_line_a_check_below_the_inspection(inspect: Inspect, bundle: Path) -> None:
+def test_a_line_a_check_below_the_inspection(inspect: Call, bundle: Path) -> None:
     _, plain, _ = inspect(bundle)
     code, out, err = inspect(bundle, "--verify")
     assert (code, err) == (0, "")
@@ -67,7 +55,7 @@ def test_a_line_a_check_below_the_inspection(inspect: Inspect, bundle: Path) -> 
     ]
 
 
-def test_json_has_the_checks(inspect: Inspect, bundle: Path, untried: None) -> None:
+def test_json_has_the_checks(inspect: Call, bundle: Path, untried: None) -> None:
     code, out, err = inspect(bundle, "--verify", "--json")
     value = json.loads(out)["verification"]
     assert (code, err, value["ok"]) == (0, "", True)
@@ -77,7 +65,7 @@ def test_json_has_the_checks(inspect: Inspect, bundle: Path, untried: None) -> N
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_damage_is_shown_and_exits_1(
-    inspect: Inspect, bundle: Path, untried: None, options: tuple[str, ...]
+    inspect: Call, bundle: Path, untried: None, options: tuple[str, ...]
 ) -> None:
     spoil(model(bundle))
     before = {path.name: path.read_bytes() for path in bundle.iterdir()}
@@ -89,14 +77,14 @@ def test_damage_is_shown_and_exits_1(
     assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
 
 
-def test_a_file_without_a_manifest(inspect: Inspect, bundle: Path, untried: None) -> None:
+def test_a_file_without_a_manifest(inspect: Call, bundle: Path, untried: None) -> None:
     (bundle / MANIFEST_NAME).unlink()
     code, out, err = inspect(model(bundle), "--verify")
     assert (code, err) == (0, "")
     assert out.count("not done ") == 3
 
 
-def test_the_projector_may_lie_elsewhere(inspect: Inspect, bundle: Path, untried: None) -> None:
+def test_the_projector_may_lie_elsewhere(inspect: Call, bundle: Path, untried: None) -> None:
     assert inspect(bundle, "--verify", "--mmproj", next(bundle.glob("mmproj-*")))[0] == 0
     code, _, err = inspect(bundle, "--verify", "--mmproj", model(bundle))
     assert code == 1
@@ -106,7 +94,7 @@ def test_the_projector_may_lie_elsewhere(inspect: Inspect, bundle: Path, untried
 @pytest.mark.parametrize("size", [0, 5000, None])
 @pytest.mark.parametrize("as_json", [False, True])
 def test_every_fault_of_a_broken_bundle_is_shown(
-    inspect: Inspect, bundle: Path, size: int | None, as_json: bool
+    inspect: Call, bundle: Path, size: int | None, as_json: bool
 ) -> None:
     """The model is cut or gone, so that it cannot be inspected, and the projector has a flipped bit."""
     projector, whole = next(bundle.glob("mmproj-*")), model(bundle)
@@ -133,7 +121,7 @@ def test_every_fault_of_a_broken_bundle_is_shown(
 
 
 def test_a_sound_bundle_that_cannot_be_shown_is_an_error(
-    inspect: Inspect, bundle: Path, untried: None, monkeypatch: pytest.MonkeyPatch
+    inspect: Call, bundle: Path, untried: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path) -> None:
         raise GGUFError("odd")
@@ -142,7 +130,7 @@ def test_a_sound_bundle_that_cannot_be_shown_is_an_error(
     assert inspect(bundle, "--verify") == (1, "", "qwen3vl-edge: error: odd\n")
 
 
-def test_wrong_calls_exit_2(inspect: Inspect, bundle: Path, tmp_path: Path) -> None:
+def test_wrong_calls_exit_2(inspect: Call, bundle: Path, tmp_path: Path) -> None:
     checkpoint = write_tiny_checkpoint(tmp_path / "checkpoint")
     code, out, err = inspect(checkpoint, "--verify")
     assert (code, out) == (2, "")
@@ -153,7 +141,7 @@ def test_wrong_calls_exit_2(inspect: Inspect, bundle: Path, tmp_path: Path) -> N
 
 
 def test_text_of_files_is_not_obeyed(
-    inspect: Inspect, bundle: Path, untried: None, monkeypatch: pytest.MonkeyPatch
+    inspect: Call, bundle: Path, untried: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever made a file chose these: markup, emoji codes, escape sequences, another direction."""
     odd = "[red]x :fire: \x1b]0;owned\x07\x9b2J\u202efdp.\n"

@@ -7,41 +7,33 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from qwen3vl_edge.bundle import Bundle
 from qwen3vl_edge.cli.layer_names import merged_name
-from qwen3vl_edge.cli.main import run
 from qwen3vl_edge.converters import convert
 from qwen3vl_edge.gguf_info import GGUFInfo
+from tests.calls import Call, calling
 from tests.quant.tiny_gguf import TinyModel, tiny_tensors, write_gguf
 from tests.tiny_checkpoint import TinyShape, write_tiny_checkpoint
 
-Quantize = Callable[..., tuple[int, str, str]]
 PROGRAM = (sys.executable, "-c", "from qwen3vl_edge.cli.main import run; run()")
 
 
 @pytest.fixture
-def quantize(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Quantize:
+def quantize(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[Call]:
     """Run `qwen3vl-edge quantize` in a folder of its own; gives exit code, stdout and stderr."""
-
-    def quantize(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["qwen3vl-edge", "quantize", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            run()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        assert left.value.code is None or isinstance(left.value.code, int)
-        return left.value.code or 0, said.out, said.err
 
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("COLUMNS", "250")
     terminated = signal.getsignal(signal.SIGTERM)
-    yield quantize  # type: ignore[misc]
+    yield calling(monkeypatch, capsys, "quantize")
     signal.signal(signal.SIGTERM, terminated)
 
 
@@ -63,7 +55,7 @@ def model_of(folder: Path) -> Path:
     return next(path for path in folder.glob("*.gguf") if not path.name.startswith("mmproj-"))
 
 
-def test_a_language_model_alone(quantize: Quantize, lone: Path) -> None:
+def test_a_language_model_alone(quantize: Call, lone: Path) -> None:
     code, out, err = quantize(lone, "--type", "q4_k", "--type", "Q4_K")
     assert (code, sorted(path.name for path in Path().glob("*/*"))) == (
         0,
@@ -86,20 +78,20 @@ def test_a_language_model_alone(quantize: Quantize, lone: Path) -> None:
         (("--type", "F16", "--output-type", "Q8_0"), "--output-type: decides nothing"),
     ],
 )
-def test_wrong_calls_exit_2(quantize: Quantize, lone: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_wrong_calls_exit_2(quantize: Call, lone: Path, arguments: tuple[str, ...], said: str) -> None:
     code, out, err = quantize(lone, *arguments)
     assert (code, out) == (2, "")
     assert said in err
     assert list(Path().iterdir()) == []
 
 
-def test_a_path_for_a_name_stays_inside(quantize: Quantize, lone: Path) -> None:
+def test_a_path_for_a_name_stays_inside(quantize: Call, lone: Path) -> None:
     assert quantize(lone, "--type", "Q8_0", "--name", "../evil", "-o", "out")[0] == 0
     assert [path.name for path in Path().iterdir()] == ["out"]
     assert (Path("out") / "evil-Q8_0.gguf").exists()
 
 
-def test_several_projectors_beside_it(quantize: Quantize, folder: Path) -> None:
+def test_several_projectors_beside_it(quantize: Call, folder: Path) -> None:
     projector = next(folder.glob("mmproj-*"))
     shutil.copy(projector, folder / "mmproj-tiny-BF16.gguf")
     code, _, err = quantize(model_of(folder), "--type", "Q8_0", "--projector-type", "Q8_0")
@@ -108,7 +100,7 @@ def test_several_projectors_beside_it(quantize: Quantize, folder: Path) -> None:
     assert quantize(model_of(folder), "--type", "Q8_0", "--dry-run")[0] == 0
 
 
-def test_a_projector_of_another_model_beside_it(quantize: Quantize, folder: Path, tmp_path: Path) -> None:
+def test_a_projector_of_another_model_beside_it(quantize: Call, folder: Path, tmp_path: Path) -> None:
     other = convert(write_tiny_checkpoint(tmp_path / "c", shape=TinyShape(hidden=288)), tmp_path / "other")
     projector = next(folder.glob("mmproj-*"))
     shutil.copy(other.projector, projector)
@@ -119,7 +111,7 @@ def test_a_projector_of_another_model_beside_it(quantize: Quantize, folder: Path
     assert quantize(model_of(folder), "--type", "Q8_0", "--projector-type", "Q8_0")[0] == 2
 
 
-def test_what_is_neither_file_nor_folder(quantize: Quantize) -> None:
+def test_what_is_neither_file_nor_folder(quantize: Call) -> None:
     os.mkfifo("pipe.gguf")
     code, _, err = quantize("pipe.gguf", "--type", "Q8_0")
     assert code == 2
@@ -128,7 +120,7 @@ def test_what_is_neither_file_nor_folder(quantize: Quantize) -> None:
 
 @pytest.mark.parametrize("manifest", [True, False])
 def test_a_bundle_with_the_model_s_config_beside_it(
-    quantize: Quantize, tiny_bundle: Bundle, folder: Path, manifest: bool
+    quantize: Call, tiny_bundle: Bundle, folder: Path, manifest: bool
 ) -> None:
     (folder / "config.json").write_text("{}")
     if manifest:
@@ -137,7 +129,7 @@ def test_a_bundle_with_the_model_s_config_beside_it(
     assert (code, "-Q8_0.gguf" in out) == (0, True)
 
 
-def test_the_plan_says_why_and_which_layers(quantize: Quantize, lone: Path) -> None:
+def test_the_plan_says_why_and_which_layers(quantize: Call, lone: Path) -> None:
     code, out, _ = quantize(lone, "--type", "Q4_K_M", "--dry-run")
     assert code == 0
     rows = {line.split()[0]: line for line in out.splitlines() if line.startswith("blk.")}
@@ -153,7 +145,7 @@ def test_the_plan_says_why_and_which_layers(quantize: Quantize, lone: Path) -> N
 
 
 def test_reasons_are_readable_in_a_narrow_terminal(
-    quantize: Quantize, lone: Path, monkeypatch: pytest.MonkeyPatch
+    quantize: Call, lone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     _, out, _ = quantize(lone, "--type", "Q4_K_M", "--dry-run")
@@ -168,7 +160,7 @@ def test_merged_names() -> None:
     assert merged_name(names[:1], 1) == "v.blk.0.ln1.bias"
 
 
-def test_types_that_do_not_fit_are_listed_as_such(quantize: Quantize, tmp_path: Path) -> None:
+def test_types_that_do_not_fit_are_listed_as_such(quantize: Call, tmp_path: Path) -> None:
     model = TinyModel(2, row=64, down_row=64)
     narrow = write_gguf(tmp_path / "narrow-F32.gguf", model, tiny_tensors(model))
     code, out, _ = quantize(narrow, "--list-types")
@@ -181,14 +173,14 @@ def test_types_that_do_not_fit_are_listed_as_such(quantize: Quantize, tmp_path: 
     assert rows["Q4_K_M"]["size_bytes"] == size_of(quantize, narrow, "Q4_K_M")
 
 
-def size_of(quantize: Quantize, source: Path, file_type: str) -> int:
+def size_of(quantize: Call, source: Path, file_type: str) -> int:
     """Return the bytes of the tensors of the file that this type makes."""
     assert quantize(source, "--type", file_type, "-o", "sized", "--no-verify")[0] == 0
     (made,) = Path("sized").glob("*.gguf")
     return sum(tensor.nbytes for tensor in GGUFInfo.read(made).tensors)
 
 
-def test_sizes_are_those_without_a_matrix_unless_one_is_given(quantize: Quantize, lone: Path) -> None:
+def test_sizes_are_those_without_a_matrix_unless_one_is_given(quantize: Call, lone: Path) -> None:
     """IQ4_XS takes more bits for some layers where there is none."""
     sizes = []
     for more in ((), ("--imatrix", "any")):

@@ -15,7 +15,8 @@ from qwen3vl_edge.prompt import TextPart
 from qwen3vl_edge.runtime.engine import GenerateOptions
 from qwen3vl_edge.runtime.fake import ScriptedEngine
 from qwen3vl_edge.sampling import GREEDY, Sampling
-from tests.cli.test_commands import Call, RecordingEngine, call, engine  # noqa: F401 -- fixtures
+from tests.calls import Call
+from tests.cli.test_commands import RecordingEngine, call, engine  # noqa: F401 -- fixtures
 
 WISHES = (
     *("--temperature", 0.25, "--top-p", 0.5, "--top-k", 3, "--min-p", 0.125, "--seed", 7),

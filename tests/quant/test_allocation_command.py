@@ -3,19 +3,17 @@
 import json
 import shutil
 import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from qwen3vl_edge.bundle import Bundle
-from qwen3vl_edge.cli.main import run
 from qwen3vl_edge.converters import convert
 from qwen3vl_edge.manifest import Manifest
+from tests.calls import Call, calling
 from tests.tiny_checkpoint import TinyShape, write_tiny_checkpoint
 
-Command = Callable[..., tuple[int, str, str]]
 FEW = ("--types", "q4_k,Q6_K,Q8_0,F16")
 
 
@@ -28,23 +26,15 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture
 def command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Iterator[Command]:
-    def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["qwen3vl-edge", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            run()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return int(left.value.code or 0), said.out, said.err
-
+) -> Iterator[Call]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "250")
     terminated = signal.getsignal(signal.SIGTERM)
-    yield command
+    yield calling(monkeypatch, capsys)
     signal.signal(signal.SIGTERM, terminated)
 
 
-def test_the_choices_are_shown_written_and_used_again(command: Command, bundle: Bundle) -> None:
+def test_the_choices_are_shown_written_and_used_again(command: Call, bundle: Bundle) -> None:
     order = ("quantize", bundle.folder, "--bpw", 8, *FEW)
     code, shown, _ = command(*order, "--save-recipe", "r.json", "-o", "first", "--no-verify")
     assert code == 0
@@ -58,7 +48,7 @@ def test_the_choices_are_shown_written_and_used_again(command: Command, bundle: 
     assert [file.sha256 for file in again.files] == [file.sha256 for file in first.files]
 
 
-def test_json_tells_each_choice(command: Command, bundle: Bundle) -> None:
+def test_json_tells_each_choice(command: Call, bundle: Bundle) -> None:
     size = sum(path.stat().st_size for path in (bundle.model, bundle.projector)) * 7 // 10
     code, shown, _ = command("quantize", bundle.folder, "--fit", size, *FEW, "--dry-run", "--json")
     assert code == 0
@@ -72,13 +62,13 @@ def test_json_tells_each_choice(command: Command, bundle: Bundle) -> None:
     assert not list(Path.cwd().iterdir())
 
 
-def test_room_for_all_is_said(command: Command, bundle: Bundle) -> None:
+def test_room_for_all_is_said(command: Call, bundle: Bundle) -> None:
     code, shown, _ = command("quantize", bundle.folder, "--fit", "1G", *FEW, "--dry-run")
     assert code == 0
     assert "nothing is lost" in shown
 
 
-def test_room_for_all_is_said_of_a_checkpoint_too(command: Command, tmp_path: Path) -> None:
+def test_room_for_all_is_said_of_a_checkpoint_too(command: Call, tmp_path: Path) -> None:
     folder = write_tiny_checkpoint(tmp_path / "Tiny", shape=TinyShape(ffn=512))  # bfloat16, written as F16
     code, shown, _ = command("convert", folder, "--fit", "1G", *FEW, "--dry-run")
     assert code == 0
@@ -86,7 +76,7 @@ def test_room_for_all_is_said_of_a_checkpoint_too(command: Command, tmp_path: Pa
     assert "no other choice has less than 100.00 %" in shown
 
 
-def test_a_recipe_for_both_serves_a_language_model_alone(command: Command, bundle: Bundle) -> None:
+def test_a_recipe_for_both_serves_a_language_model_alone(command: Call, bundle: Bundle) -> None:
     order = ("quantize", bundle.folder, "--bpw", 10, *FEW, "--projector-type", "Q8_0", "--dry-run")
     assert command(*order, "--save-recipe", "r.json")[0] == 0
     Path("alone").mkdir()
@@ -100,7 +90,7 @@ def test_a_recipe_for_both_serves_a_language_model_alone(command: Command, bundl
 
 
 def test_where_recipes_go_is_looked_at_before_anything_is_measured(
-    command: Command, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    command: Call, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qwen3vl_edge.quant.allocation.order.measure_errors", None)
     order = ("quantize", bundle.folder, "--bpw", 8, *FEW, "--dry-run", "--save-recipe")
@@ -126,7 +116,7 @@ def test_where_recipes_go_is_looked_at_before_anything_is_measured(
         (("--recipe", "missing.json"), "missing.json: cannot be read"),
     ],
 )
-def test_wrong_calls(command: Command, bundle: Bundle, arguments: tuple[object, ...], words: str) -> None:
+def test_wrong_calls(command: Call, bundle: Bundle, arguments: tuple[object, ...], words: str) -> None:
     code, shown, said = command("quantize", bundle.folder, *arguments)
     assert (code, shown) == (2, "")
     assert words in said

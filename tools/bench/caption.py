@@ -9,20 +9,16 @@ than an hour on 4 cores.
 
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from qwen3vl_edge.bundle import find_bundle
-from qwen3vl_edge.runtime.threads import let_threads_sleep
-from tools import peers
 from tools.bench.contenders.captions_run import Captions
 from tools.bench.conversation import N_THREADS
 from tools.bench.measure import run
 from tools.bench.results import Captioned
-from tools.bench.runtime import ROOT, make_bundle
+from tools.bench.runtime import need_peers, pair_to_measure
 
 __all__ = ["main"]
 
@@ -43,17 +39,9 @@ _WANTED = {_CLI: 1.8, _SERVER: 1.05, _HANDLER: 1.7}
 
 def main(bundle: Path | None = None, n_pictures: int = _PICTURES, slots: tuple[int, ...] = _SLOTS) -> None:
     """Measure on `bundle`, or on one that is made under build/ and removed."""
-    try:
-        for name in ("llama-server", "llama-mtmd-cli"):
-            peers.find(name)
-    except peers.PeersError as error:
-        sys.exit(f"bench: {error}")
-    let_threads_sleep()  # the contenders inherit it
-    build = ROOT / "build"
-    build.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=build, prefix="bench-") as folder:
-        pair = find_bundle(bundle or make_bundle(Path(folder)))
-        pictures, some = Path(folder) / "pictures", Path(folder) / "some"
+    need_peers("llama-server", "llama-mtmd-cli")
+    with pair_to_measure(bundle) as (pair, folder):
+        pictures, some = folder / "pictures", folder / "some"
         _draw(pictures, n_pictures)
         _draw(some, -(-n_pictures // _SERIAL_SHARE))
         print(f"\ncaption: {n_pictures} pictures, {N_THREADS} threads")

@@ -9,12 +9,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from qwen3vl_edge.bundle import find_bundle
+from qwen3vl_edge.bundle import Bundle, find_bundle
 from qwen3vl_edge.runtime.threads import let_threads_sleep
 from tools import peers
 from tools.bench.conversation import N_CTX, N_THREADS, Setting, draw_picture
@@ -22,7 +23,7 @@ from tools.bench.measure import Measured, run
 from tools.bench.report import report
 from tools.bench.results import FirstAnswer, Latency, Result, Resumed, Saved, SideBySide, Turns
 
-__all__ = ["ROOT", "main", "make_bundle"]
+__all__ = ["ROOT", "main", "make_bundle", "need_peers", "pair_to_measure"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,25 +42,36 @@ _Runs = Mapping[str, list[tuple[_R, int]]]
 
 def main(bundle: Path | None = None) -> None:
     """Measure on `bundle`, or on one that is made under build/ and removed."""
-    try:
-        for name in (_SERVER, _MTMD_CLI):
-            peers.find(name)
-    except peers.PeersError as error:
-        sys.exit(f"bench: {error}")
-    let_threads_sleep()  # the contenders inherit it
-    build = ROOT / "build"
-    build.mkdir(exist_ok=True)
-    if shutil.disk_usage(build).free < _NEEDED_BYTES:
-        sys.exit(f"{build}: {_NEEDED_BYTES / 1e9:.0f} GB of disk are needed")
-    with tempfile.TemporaryDirectory(dir=build, prefix="bench-") as folder:
-        pair = find_bundle(bundle or make_bundle(Path(folder)))
-        setting = Setting(pair.model, pair.projector, Path(folder) / "picture.png")
+    need_peers(_SERVER, _MTMD_CLI)
+    with pair_to_measure(bundle) as (pair, folder):
+        setting = Setting(pair.model, pair.projector, folder / "picture.png")
         draw_picture(setting.picture)
         print(f"\nruntime: 2B, {N_THREADS} threads, context {N_CTX}, best of {_ROUNDS}")
         _second_question(setting)
         _side_by_side(setting)
         _ten_turns(setting)
         _first_answer(setting)
+
+
+def need_peers(*names: str) -> None:
+    """End the program if one of llama.cpp's programs is not there."""
+    try:
+        for name in names:
+            peers.find(name)
+    except peers.PeersError as error:
+        sys.exit(f"bench: {error}")
+
+
+@contextmanager
+def pair_to_measure(bundle: Path | None) -> Iterator[tuple[Bundle, Path]]:
+    """Give `bundle`, or one that is made, and a folder of its own under build/, which goes away again."""
+    let_threads_sleep()  # the contenders inherit it
+    build = ROOT / "build"
+    build.mkdir(exist_ok=True)
+    if shutil.disk_usage(build).free < _NEEDED_BYTES:
+        sys.exit(f"{build}: {_NEEDED_BYTES / 1e9:.0f} GB of disk are needed")
+    with tempfile.TemporaryDirectory(dir=build, prefix="bench-") as folder:
+        yield find_bundle(bundle or make_bundle(Path(folder))), Path(folder)
 
 
 def make_bundle(folder: Path) -> Path:

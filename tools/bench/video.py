@@ -7,19 +7,16 @@ llama-mtmd-cli decodes with the programs ffmpeg and ffprobe; without them only t
 
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from qwen3vl_edge.bundle import find_bundle
-from qwen3vl_edge.runtime.threads import let_threads_sleep
 from tools import peers
 from tools.bench.conversation import N_THREADS, Setting
 from tools.bench.measure import run
 from tools.bench.results import AboutClip
-from tools.bench.runtime import ROOT, make_bundle
+from tools.bench.runtime import pair_to_measure
 
 __all__ = ["main"]
 
@@ -35,12 +32,8 @@ def main(bundle: Path | None = None, seconds: float = _SECONDS, size_px: tuple[i
     if not _has_peer():
         print(f"\nvideo: {_PEER} is left out; it needs `make peers`, and ffmpeg and ffprobe in the path")
         del contenders[_PEER]
-    let_threads_sleep()  # the contenders inherit it
-    build = ROOT / "build"
-    build.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=build, prefix="bench-") as folder:
-        pair = find_bundle(bundle or make_bundle(Path(folder)))
-        setting = Setting(pair.model, pair.projector, Path(folder) / "clip.mkv")
+    with pair_to_measure(bundle) as (pair, folder):
+        setting = Setting(pair.model, pair.projector, folder / "clip.mkv")
         _draw_clip(setting.picture, seconds, size_px)
         width, height = size_px
         print(f"\nvideo: {seconds:g} s of {width}×{height} px, {N_THREADS} threads, one run of each")

@@ -2,25 +2,14 @@
 
 import time
 
-from llama_cpp import Llama
-from llama_cpp.llama_chat_format import MTMDChatHandler
-
 from tools.bench.contenders.captions_run import N_NEW, Captions, caption_all, messages
-from tools.bench.conversation import N_CTX, N_THREADS
+from tools.bench.contenders.handler import open_handled
 from tools.bench.results import Captioned
 
 
 def contender(captions: Captions) -> Captioned:
     """Caption all; of random weights none comes to an end by itself, which is looked at."""
-    llama = Llama(
-        str(captions.model),
-        n_ctx=N_CTX,
-        n_threads=N_THREADS,
-        n_threads_batch=N_THREADS,
-        flash_attn=True,
-        chat_handler=MTMDChatHandler(str(captions.projector), verbose=False),
-        verbose=False,
-    )
+    llama = open_handled(captions.model, captions.projector)
     started = time.perf_counter()
     for path in captions.pictures:
         answer = llama.create_chat_completion(

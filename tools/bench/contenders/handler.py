@@ -9,19 +9,26 @@ from llama_cpp.llama_chat_format import MTMDChatHandler
 from tools.bench.conversation import N_CTX, N_THREADS, Setting, hold, messages
 from tools.bench.results import Latency
 
+__all__ = ["open_handled"]
+
 
 def contender(setting: Setting) -> Latency:
-    """Ask twice. Flash attention is asked for: without it the handler encodes more slowly."""
-    llama = Llama(
-        str(setting.model),
+    """Ask twice."""
+    llama = open_handled(setting.model, setting.projector)
+    return Latency(_ask(llama, setting.picture, 1), _ask(llama, setting.picture, 2))
+
+
+def open_handled(model: Path, projector: Path) -> Llama:
+    """Open a pair. Flash attention is asked for: without it the handler encodes more slowly."""
+    return Llama(
+        str(model),
         n_ctx=N_CTX,
         n_threads=N_THREADS,
         n_threads_batch=N_THREADS,
         flash_attn=True,
-        chat_handler=MTMDChatHandler(str(setting.projector), verbose=False),
+        chat_handler=MTMDChatHandler(str(projector), verbose=False),
         verbose=False,
     )
-    return Latency(_ask(llama, setting.picture, 1), _ask(llama, setting.picture, 2))
 
 
 def _ask(llama: Llama, picture: Path, n_questions: int) -> float:
