@@ -16,20 +16,23 @@ from qwen3vl_edge.runtime.model import TextModel
 from qwen3vl_edge.runtime.native import Cancelled, library
 from qwen3vl_edge.runtime.projector import Embeddings
 
-__all__ = ["Context", "ContextOptions", "FlashAttention"]
+__all__ = ["CELLS_STEP", "Context", "ContextOptions", "FlashAttention"]
 
 FlashAttention = Literal["auto", "on", "off"]
 
 _FLASH_ATTENTION: dict[FlashAttention, int] = {"auto": -1, "off": 0, "on": 1}  # llama_flash_attn_type
 _NO_ROOM, _ABORTED = 1, 2  # results of llama_decode
-_CELLS_STEP = 256  # llama.cpp pads contexts to multiples of this
+
+CELLS_STEP = 256
+"""llama.cpp pads contexts, and the share of each sequence, to multiples of this."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContextOptions:
     """How to make a context: ``n_ctx`` cells at least, ``n_batch`` tokens evaluated at once.
 
-    ``n_outputs`` of the tokens of a batch may have logits; one for each sequence can in any case.
+    ``n_outputs`` of the tokens of a batch may have logits; one for each sequence can in any case. With
+    ``apart`` each sequence has an equal part of the cells to itself.
     ``eval_callback``, of `Library.observed_by`, sees the nodes of the graphs.
     """
 
@@ -40,6 +43,7 @@ class ContextOptions:
     kv_type: TensorType = TYPES_BY_NAME["F16"]
     flash_attention: FlashAttention = "auto"
     n_outputs: int = 1
+    apart: bool = False
     eval_callback: object | None = None
 
     @property
@@ -51,7 +55,10 @@ class ContextOptions:
 class Context:
     """The cells of up to ``n_sequences`` sequences of `model`, which must outlive it.
 
-    Sequences are numbered from 0; they share cells (``kv_unified``), so that a copied one costs none.
+    Sequences are numbered from 0. They share cells (``kv_unified``), so that a copied one costs none; or they
+    are ``apart``: then attention does not pass over the cells of others, and a batch is evaluated in one go
+    if it goes through its sequences in ascending order without a gap (llama.cpp 0c1e57098,
+    ``src/llama-batch.cpp``, ``split_equal``).
 
     Raises:
         EngineError: There is not enough memory for the cells.
@@ -108,7 +115,7 @@ class Context:
         return int(self._llama.llama_memory_seq_pos_max(self._memory, sequence))
 
     def copy(self, source: int, target: int) -> None:
-        """Make the empty sequence `target` a copy of `source`, in the same cells."""
+        """Make the empty sequence `target` a copy of `source`, in the same cells unless they are apart."""
         self._llama.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
     def state(self, sequence: int) -> State:
@@ -223,11 +230,11 @@ class Context:
 
     def _open(self, n_ctx: int) -> object:
         options, parameters = self._options, self._llama.llama_context_default_params()
-        parameters.n_ctx = -(-n_ctx // _CELLS_STEP) * _CELLS_STEP
+        parameters.n_ctx = -(-n_ctx // CELLS_STEP) * CELLS_STEP
         parameters.n_batch = parameters.n_ubatch = options.n_batch
         parameters.n_seq_max = options.n_sequences
         parameters.n_outputs_max = options.most_outputs
-        parameters.kv_unified = True
+        parameters.kv_unified = not options.apart
         parameters.n_threads = parameters.n_threads_batch = options.n_threads
         parameters.type_k = parameters.type_v = options.kv_type.id
         parameters.flash_attn_type = _FLASH_ATTENTION[options.flash_attention]

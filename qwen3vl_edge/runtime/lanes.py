@@ -32,12 +32,14 @@ class Lanes(Generic[K]):
         self._limit = bench.n_free()  # what sessions hold is theirs
         self._lanes: list[Lane[K]] = []  # those that have been free longest come first
         self._waiting: Work[K] | None = None  # for cells
+        self._divided = False  # the cells, among the lanes
         self.more = True
         """There may be more jobs."""
 
     def working(self) -> list[Lane[K]]:
-        """Give the lanes with work."""
-        return [lane for lane in self._lanes if lane.work is not None]
+        """Give the lanes with work, in the order in which one batch can hold them."""
+        working = (lane for lane in self._lanes if lane.work is not None)
+        return sorted(working, key=lambda lane: lane.number)
 
     def admit(self) -> Iterator[Refused[K]]:
         """Give jobs to free lanes as long as there are both, and cells; gives those that cannot be done.
@@ -45,7 +47,7 @@ class Lanes(Generic[K]):
         Raises:
             EngineError: There are fewer sequences than are to be had at once.
         """
-        while lane := self._free_lane():
+        while len(self.working()) < self._n_parallel:
             work = self._waiting or (yield from self._next_work())
             self._waiting = None
             if work is None:
@@ -56,6 +58,7 @@ class Lanes(Generic[K]):
                     return
                 yield self._refused(work)  # sessions have taken the cells meanwhile: nothing here frees any
                 continue
+            lane = self._free_lane()
             lane.work = work
             self._move_back(lane)
 
@@ -108,20 +111,24 @@ class Lanes(Generic[K]):
         for lane in self._lanes:
             if lane.work is not None:
                 lane.work.close()
-            lane.cut(0)
-            self._bench.give_back(lane.number)
-        self._lanes.clear()
+        self._give_back()
 
     def _move_back(self, lane: Lane[K]) -> None:
         self._lanes.remove(lane)
         self._lanes.append(lane)
 
-    def _free_lane(self) -> Lane[K] | None:
+    def _free_lane(self) -> Lane[K]:
         free = next((lane for lane in self._lanes if lane.work is None), None)
-        if free is None and len(self._lanes) < self._n_parallel:
+        if free is None:
             free = Lane(self._bench, self._bench.take_sequence())
             self._lanes.append(free)
         return free
+
+    def _give_back(self) -> None:
+        for lane in self._lanes:
+            lane.cut(0)
+            self._bench.give_back(lane.number)
+        self._lanes.clear()
 
     def _next_work(self) -> Generator[Refused[K], None, Work[K] | None]:
         """Take jobs until one can be done; returns None if there is none now."""
@@ -156,6 +163,10 @@ class Lanes(Generic[K]):
 
     def _make_room(self, n_cells: int) -> bool:
         """See that `n_cells` more will be free; what lanes without work hold is given up for that."""
+        if not self._divided or n_cells > self._bench.n_each:
+            if self.working():
+                return False
+            self._divide(n_cells)
         promised = sum(lane.outstanding for lane in self._lanes)
         for lane in self._lanes:
             if self._bench.n_free() - promised >= n_cells:
@@ -163,6 +174,14 @@ class Lanes(Generic[K]):
             if lane.work is None or not lane.work.begun:
                 lane.cut(0)
         return self._bench.n_free() - promised >= n_cells
+
+    def _divide(self, n_cells: int) -> None:
+        """Give each lane `n_cells` or more of its own, so many that this is seldom done; or share them."""
+        self._give_back()
+        n_each = max(n_cells, 2 * self._bench.n_each) if self._divided else n_cells
+        numbers = self._bench.take_apart(self._n_parallel, n_each)
+        self._lanes = [Lane(self._bench, number) for number in numbers]
+        self._divided = True
 
 
 def _n_common(lane: Lane[K], work: Work[K]) -> int:

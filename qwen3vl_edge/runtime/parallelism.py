@@ -1,7 +1,7 @@
 """How many sequences at once are fastest: bounded by cells, then measured."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 
 import numpy as np
@@ -12,24 +12,23 @@ from qwen3vl_edge.runtime.context import Context
 from qwen3vl_edge.runtime.tokenized import TokenizedPrompt
 from qwen3vl_edge.runtime.workbench import Workbench
 
-__all__ = ["best_of", "choose_parallel"]
+__all__ = ["choose_parallel", "fewest"]
 
-_TRIED = (1, 2, 4, 8, 16, 32)
-_MOST_ROUNDS = 4
-_ENOUGH_S = 0.3  # that rounds of one number of sequences take together
+_ROUNDS = (2, 4)  # of one number of sequences, at least and at most: the first is slow
+_ENOUGH_S = 0.3  # that they take together
 _MOST_READ = 64  # tokens that stand before each answer while rounds are timed
 _ANSWER = 128  # tokens of an answer that is not limited to fewer
-_NEAR = 0.95  # of the best rate: more sequences than that needs only take memory
+_NEAR = 0.98  # of the best rate: more sequences than that needs only take memory
 _SIDES_PX = (64, 160)  # of the pictures that are encoded: the first encoding is slow, the second counts
 
 
 def choose_parallel(bench: Workbench, prompt: TokenizedPrompt, max_tokens: int, most: int) -> int:
     """Give how many prompts like this one are best continued at once, by up to `max_tokens` each.
 
-    Rounds of 1, 2, 4 … sequences are timed, each sequence with cells of its own as in the middle of an
-    answer, up to `most` and as many as the cells and the free sequences of `bench` allow. What encoding
-    and reading a prompt takes counts, too: it is the same for every number. None is passed over: kernels for
-    many rows begin to gain only at 16 on some CPUs, where 4 and 8 are no better than 2.
+    Rounds of `most` sequences, or of as many as the cells and the free sequences of `bench` allow, are timed,
+    each sequence as in the middle of an answer; then rounds of half as many, and so on while that is about
+    as fast (see `fewest`). What encoding and reading a prompt takes counts, too: it is the same for every
+    number.
 
     Raises:
         EngineError: llama.cpp failed, or was told to stop.
@@ -42,30 +41,38 @@ def choose_parallel(bench: Workbench, prompt: TokenizedPrompt, max_tokens: int, 
     most = max(1, min(n_free // claim, for_timing, bench.n_sequences_free(), most))
     if most == 1:
         return 1
-    tried: list[int] = []
-    rounds_s: list[float] = []
-    with bench.measuring() as task, closing(_Timing(bench, n_read)) as timing:
+    with bench.measuring() as task, closing(_Timing(bench, most, claim, n_read)) as timing:
         task.advance()
         prompt_s = _encode_s(bench, prompt.n_vision) + timing.read_s * prompt.n_cells
         task.advance()
-        for number in [number for number in _TRIED if number < most] + [most]:
-            tried.append(number)
-            rounds_s.append(timing.round_s(number))
+
+        def answer_s(number: int) -> float:
+            seconds = prompt_s + n_answer * timing.round_s(number) / number
             task.advance()
-    return best_of(tried, rounds_s, prompt_s, n_answer)
+            return seconds
+
+        return fewest(most, answer_s)
 
 
-def best_of(tried: Sequence[int], rounds_s: Sequence[float], prompt_s: float, n_answer: int) -> int:
-    """Give the least number of sequences with nearly the most answers a second.
+def fewest(most: int, answer_s: Callable[[int], float]) -> int:
+    """Give a number of sequences that is nearly as fast as any up to `most`, and less if less does.
+
+    Halves are tried as long as they are nearly as fast as the best so far. Trying goes downwards because
+    rates do not rise evenly: kernels for many rows begin to gain only at 16 on some CPUs, where 4 and 8 are
+    no better than 2.
 
     Args:
-        tried: Numbers of sequences, ascending.
-        rounds_s: Seconds of a round with so many.
-        prompt_s: Seconds to encode and read one prompt.
-        n_answer: Tokens of one answer.
+        most: The largest.
+        answer_s: Gives the seconds that one answer takes where so many are written at once.
     """
-    rates = [1 / (prompt_s + n_answer * s / number) for number, s in zip(tried, rounds_s, strict=True)]
-    return next(number for number, rate in zip(tried, rates, strict=True) if rate >= _NEAR * max(rates))
+    chosen, best_s, number = most, answer_s(most), most
+    while number > 1:
+        number = 1 << ((number - 1).bit_length() - 1)  # the next smaller power of two
+        seconds = answer_s(number)
+        if seconds * _NEAR > best_s:
+            break
+        chosen, best_s = number, min(best_s, seconds)
+    return chosen
 
 
 def _encode_s(bench: Workbench, n_tokens: int) -> float:
@@ -82,37 +89,40 @@ def _encode_s(bench: Workbench, n_tokens: int) -> float:
 
 
 class _Timing:
-    """Sequences of `bench` that hold `n_read` tokens each, in cells of their own; `close` gives them back.
+    """`most` sequences of `bench` that hold `n_read` of up to `claim` tokens; `close` gives them back.
 
     ``read_s`` is the seconds of reading a token of a prompt.
     """
 
-    def __init__(self, bench: Workbench, n_read: int) -> None:
+    def __init__(self, bench: Workbench, most: int, claim: int, n_read: int) -> None:
         self._bench, self._n_read = bench, n_read
         self._token = bench.tokenizer.vision_marks[0][0]
-        self._lanes = [bench.take_sequence()]
+        self._lanes = bench.take_apart(most, claim)
         try:
-            context = self._context(1)
-            _seconds(context, [self._piece(1)])  # the first reading brings the weights into memory
-            context.forget(self._lanes[0], 0)
-            self.read_s = _seconds(context, [self._piece(n_read)]) / n_read
-            self._state = context.state(self._lanes[0])
+            while len(self._lanes) < most:
+                self._lanes.append(bench.take_sequence())
+            context = bench.context(bench.pool.n_used + most * (n_read + 1))
+            first, *others = self._lanes
+            _seconds(context, [TextPiece([self._token], first, 0)])  # brings the weights into memory
+            context.forget(first, 0)
+            self.read_s = _seconds(context, [TextPiece([self._token] * n_read, first, 0)]) / n_read
+            state = context.state(first)
+            for lane in others:
+                context.restore(lane, state)
         except BaseException:
             self.close()
             raise
+        self._context = context
 
     def round_s(self, number: int) -> float:
         """Give the seconds of the fastest of several rounds of one token for so many sequences."""
-        context = self._context(number)
-        while len(self._lanes) < number:
-            self._lanes.append(self._bench.take_sequence())
-            context.restore(self._lanes[-1], self._state)
+        least, most = _ROUNDS
         seconds: list[float] = []
-        while len(seconds) < _MOST_ROUNDS and sum(seconds) < _ENOUGH_S:
+        while len(seconds) < least or (len(seconds) < most and sum(seconds) < _ENOUGH_S):
             pieces = [TextPiece([self._token], lane, self._n_read, 1) for lane in self._lanes[:number]]
-            seconds.append(_seconds(context, pieces))
+            seconds.append(_seconds(self._context, pieces))
             for lane in self._lanes[:number]:
-                context.forget(lane, self._n_read)
+                self._context.forget(lane, self._n_read)
         return min(seconds)
 
     def close(self) -> None:
@@ -120,12 +130,6 @@ class _Timing:
         for lane in self._lanes:
             self._bench.empty(lane, 0)
             self._bench.give_back(lane)
-
-    def _context(self, number: int) -> Context:
-        return self._bench.context(self._bench.pool.n_used + number * (self._n_read + 1))
-
-    def _piece(self, n_tokens: int) -> TextPiece:
-        return TextPiece([self._token] * n_tokens, self._lanes[0], 0)
 
 
 def _seconds(context: Context, pieces: Sequence[TextPiece]) -> float:

@@ -5,7 +5,7 @@ what lanes have to read before their next picture or the answer, and the latest 
 whose answer is complete takes the next job at once.
 
 What a prompt shares with what any lane holds, be it the system prompt or a picture, is read once: its lane
-takes over those cells (they are shared, not copied).
+takes over those cells.
 """
 
 import time
@@ -136,7 +136,7 @@ class Scheduler(Generic[K]):
                 self._choose(lane, context, row)
 
     def _text_pieces(self) -> list[tuple[Lane[K], TextPiece]]:
-        """Collect a batch: a token of each answer first, then what is to be read before them."""
+        """Collect a batch: a token of each answer, and what is to be read before others as far as it fits."""
         n_left = self._bench.context(0).n_batch
         pieces: list[tuple[Lane[K], TextPiece]] = []
         lanes = [lane for lane in self._lanes.working() if lane.work is not None and lane.work.begun]
@@ -146,7 +146,7 @@ class Scheduler(Generic[K]):
                 last = len(tokens) >= len(lane.pending())
                 pieces.append((lane, TextPiece(tokens, lane.number, lane.occupants.position, int(last))))
                 n_left -= len(tokens)
-        return pieces
+        return sorted(pieces, key=lambda piece: piece[0].number)
 
     def _ready(
         self, lanes: Sequence[Lane[K]], n_cells: int, kind: Literal["prefill", "decode"] = "prefill"

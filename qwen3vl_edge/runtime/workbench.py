@@ -1,12 +1,14 @@
 """What the sessions of an engine share: the open files, the context, the encoder's outputs."""
 
+from bisect import insort
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from qwen3vl_edge.errors import ContextFullError, EngineError
 from qwen3vl_edge.images import VisionPart
 from qwen3vl_edge.progress import SILENT, Progress, Task
 from qwen3vl_edge.runtime.cells import Pool
-from qwen3vl_edge.runtime.context import Context, ContextOptions
+from qwen3vl_edge.runtime.context import CELLS_STEP, Context, ContextOptions
 from qwen3vl_edge.runtime.embedding_cache import EmbeddingCache
 from qwen3vl_edge.runtime.engine import Seconds
 from qwen3vl_edge.runtime.model import TextModel
@@ -16,6 +18,7 @@ from qwen3vl_edge.runtime.tokenized import Tokenizer
 __all__ = ["Workbench"]
 
 _FOR_ANSWER = 1024  # cells; a longer answer has the context grow on the way
+_MOST_APART = 0.5  # of the cells there may be: cells apart are there, full or not
 _LONG = 4  # pictures and moments of which an encoder on a CPU makes people wait
 
 
@@ -49,6 +52,9 @@ class Workbench:
         self._projector, self._cache, self._options = projector, cache, options
         self._progress = progress
         self._context: Context | None = None
+        self._n_apart = 0  # sequences with cells of their own
+        self.n_each = limit
+        """Cells that one sequence may fill."""
         self._free = list(range(options.n_sequences))
 
     def close(self) -> None:
@@ -78,7 +84,7 @@ class Workbench:
             raise ContextFullError(f"{n_cells} tokens are wanted, and the context may have {self.limit}")
         more = min(n_cells + min(n_answer, _FOR_ANSWER), self.limit)
         if self._context is None:
-            self._context = Context(self.model, self._options, max(more, self._options.n_ctx, 1))
+            self._context = self._open(more)
         elif n_cells > self._context.n_ctx:
             try:
                 self._context.grow(max(more, min(2 * self._context.n_ctx, self.limit)))
@@ -108,11 +114,32 @@ class Workbench:
         """
         if not self._free:
             raise EngineError(f"{self._options.n_sequences} sessions are open at once; close one of them")
+        if self._n_apart:
+            if not self._all_free():
+                raise EngineError("many prompts are under way; open a session when they are done")
+            self._arrange(0, self.limit)
         return self._free.pop(0)
+
+    def take_apart(self, count: int, n_each: int) -> list[int]:
+        """Take `count` sequences, each with `n_each` cells or more of its own.
+
+        Cells apart are faster where many sequences run: nobody's attention passes over those of others.
+
+        Returns:
+            Their numbers; none if sequences are in use, or if so many cells are too many to have all at once.
+        """
+        n_each = -(-n_each // CELLS_STEP) * CELLS_STEP
+        too_many = count * n_each > self.limit * _MOST_APART or count > self._options.n_sequences
+        if count == 1 or too_many or not self._all_free():
+            return []
+        if count != self._n_apart or n_each > self.n_each:
+            self._arrange(count, n_each)
+        taken, self._free = self._free[:count], self._free[count:]
+        return taken
 
     def give_back(self, sequence: int) -> None:
         """Take a sequence, which is empty, back for its next user."""
-        self._free.append(sequence)
+        insort(self._free, sequence)
 
     def has_encoded(self, digest: bytes) -> bool:
         """Tell whether a picture need not be encoded."""
@@ -138,3 +165,19 @@ class Workbench:
     def encode_anew(self, vision: VisionPart) -> Embeddings:
         """Give what `encode` gives, computed, and keep it nowhere."""
         return self._projector.encode_frames(vision.frames)
+
+    def _all_free(self) -> bool:
+        return len(self._free) == self._options.n_sequences
+
+    def _arrange(self, n_apart: int, n_each: int) -> None:
+        """Have the next context, which is empty, divided anew."""
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+        self._n_apart, self.n_each = n_apart, n_each
+
+    def _open(self, n_cells: int) -> Context:
+        if not self._n_apart:
+            return Context(self.model, self._options, max(n_cells, self._options.n_ctx, 1))
+        options = replace(self._options, n_sequences=self._n_apart, apart=True)
+        return Context(self.model, options, self._n_apart * self.n_each)

@@ -263,6 +263,7 @@ def test_a_context_that_cannot_grow_and_is_lost_is_an_error_and_no_crash(
     options = GenerateOptions(GREEDY, max_tokens=400, ignore_end=True, loop_guard=False)
     jobs = [Job(number, [TextPart(f"{number} is a number")], options) for number in range(3)]
     with LlamaEngine(tiny_bundle, EngineSettings(n_threads=1)) as engine:
+        engine.open_session()  # beside it cells are shared, and there are as many as have been needed
         results = engine.generate_many(iter(jobs), n_parallel=3, watch=_at_decoding(monkeypatch, no_memory))
         with pytest.raises(EngineError, match="memory"):
             list(results)
