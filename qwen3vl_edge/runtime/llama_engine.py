@@ -139,7 +139,8 @@ class LlamaEngine:
     ) -> Iterator[Completed[K] | Refused[K]]:
         """Continue many prompts; see `Engine.generate_many`. One caller at a time.
 
-        Up to ``EngineSettings.n_parallel`` at once, less the sessions that are open beyond the first.
+        Up to ``EngineSettings.n_parallel`` at once, less the sessions that are open beyond the first. Without
+        any, each sequence has cells of its own, and no session can be opened before the end.
         """
         self._clear()
         return Scheduler(self._bench, jobs, n_parallel, watch).run()
@@ -177,7 +178,8 @@ class LlamaEngine:
         self._check_open()
         self.begin()
         if self._session is not None:
-            self._session.forget()
+            self._session.close()
+            self._session = None
 
     def _alone(self) -> LlamaSession:
         """Give the session of questions that stand alone, with nothing read."""

@@ -16,7 +16,7 @@ __all__ = ["choose_parallel", "fewest"]
 
 _ROUNDS = (2, 4)  # of one number of sequences, at least and at most: the first is slow
 _ENOUGH_S = 0.3  # that they take together
-_MOST_READ = 64  # tokens that stand before each answer while rounds are timed
+_MOST_READ = 16  # tokens that stand before each answer while rounds are timed
 _ANSWER = 128  # tokens of an answer that is not limited to fewer
 _NEAR = 0.98  # of the best rate: more sequences than that needs only take memory
 _SIDES_PX = (64, 160)  # of the pictures that are encoded: the first encoding is slow, the second counts

@@ -41,6 +41,13 @@ def tight(tiny_bundle: Bundle) -> Iterator[LlamaEngine]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def roomy(tiny_bundle: Bundle) -> Iterator[LlamaEngine]:
+    exact = EngineSettings(n_threads=1, n_ctx=4096, kv_type="f32", flash_attention="off")
+    with LlamaEngine(tiny_bundle, exact) as opened:
+        yield opened
+
+
 def _world(number: int) -> Picture:
     rng = held_out_rng(number)
     image = sample_scene(rng, sample_kinds(rng, 1)).draw()
@@ -128,9 +135,18 @@ def _random_job(number: int, dice: random.Random, engine: LlamaEngine) -> Job[in
 @pytest.mark.parametrize("seed", range(6))
 def test_any_course_gives_what_each_job_gives_alone(tight: LlamaEngine, seed: int) -> None:
     """256 cells, jobs of up to 200 and more: they wait for each other, and some never fit."""
-    dice = random.Random(seed)
-    jobs = [_random_job(number, dice, tight) for number in range(24)]
-    results = _many(tight, jobs, dice.choice([2, 5, 12]))
+    _check_course(tight, random.Random(seed), 12)
+
+
+@pytest.mark.parametrize("seed", range(6, 9))
+def test_any_course_with_cells_apart_gives_what_each_job_gives_alone(roomy: LlamaEngine, seed: int) -> None:
+    """First with 256 cells for each job; for longer ones with 512, or sharing."""
+    _check_course(roomy, random.Random(seed), 7)
+
+
+def _check_course(engine: LlamaEngine, dice: random.Random, most: int) -> None:
+    jobs = [_random_job(number, dice, engine) for number in range(24)]
+    results = _many(engine, jobs, dice.choice([2, 5, most]))
     for job in jobs:
         result = results[job.key]
         if job.options.n_logprobs is not None:
@@ -138,7 +154,7 @@ def test_any_course_gives_what_each_job_gives_alone(tight: LlamaEngine, seed: in
             assert isinstance(result.error, UsageError)
             continue
         try:
-            text, reasoning, finished = _alone(tight, job)
+            text, reasoning, finished = _alone(engine, job)
         except ContextFullError:
             assert isinstance(result, Refused)
             assert isinstance(result.error, ContextFullError)
@@ -147,6 +163,46 @@ def test_any_course_gives_what_each_job_gives_alone(tight: LlamaEngine, seed: in
         assert (result.text, result.reasoning) == (text, reasoning)
         assert result.finished.stop_reason == finished.stop_reason
         assert replace(result.finished.tokens, reused=0) == replace(finished.tokens, reused=0)
+
+
+def test_longer_jobs_have_the_cells_divided_anew_or_shared(
+    roomy: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    divisions: list[tuple[int, int]] = []
+    open_context = Context._open
+
+    def noted(self: Context, n_ctx: int) -> object:
+        divisions.append((self._options.n_sequences if self._options.apart else 0, n_ctx))
+        return open_context(self, n_ctx)
+
+    monkeypatch.setattr(Context, "_open", noted)
+    options = GenerateOptions(GREEDY, max_tokens=4)
+    lengths = [10, 20, 280, 30, 900, 10]
+    jobs = [Job(n, [TextPart(" a" * length)], options) for n, length in enumerate(lengths)]
+    many = _texts(_many(roomy, jobs, 3))
+    assert divisions[:2] == [(3, 3 * 256), (3, 3 * 512)]
+    assert [n_apart for n_apart, _ in divisions[2:]] == [0]
+    assert many == {job.key: _alone(roomy, job)[0] for job in jobs}
+
+
+def test_cells_are_apart_only_where_nobody_else_holds_some(demo: LlamaEngine) -> None:
+    bench = demo._bench
+    job = Job(1, _parts(demo, _world(1)), GenerateOptions(GREEDY, max_tokens=8))
+    text = _alone(demo, job)[0]
+    session = demo.open_session()
+    assert bench.take_apart(4, 300) == []
+    assert _texts(_many(demo, [job, replace(job, key=2)], 2)) == {1: text, 2: text}
+    assert bench.n_each == bench.limit
+    session.close()
+    assert bench.take_apart(4, bench.limit // 7) == []
+    taken = bench.take_apart(4, 300)
+    assert (taken, bench.n_each) == ([0, 1, 2, 3], 512)
+    with pytest.raises(EngineError, match="under way"):
+        demo.open_session()
+    for number in taken:
+        bench.give_back(number)
+    assert _alone(demo, job)[0] == text
+    assert bench.n_each == bench.limit
 
 
 def test_what_cannot_be_decoded_is_refused_and_the_others_go_on(demo: LlamaEngine) -> None:
@@ -234,9 +290,8 @@ def test_many_jobs_leave_memory_as_it_was(tight: LlamaEngine) -> None:
 def test_the_number_at_once_is_bounded_by_cells(tight: LlamaEngine, demo: LlamaEngine) -> None:
     job = Job(0, [TextPart("a b c")], GenerateOptions(GREEDY, max_tokens=200))
     assert tight.choose_parallel(job) == 1
-    n_free = demo._bench.n_sequences_free()
     assert 1 <= demo.choose_parallel(job) <= 32
-    assert (demo._bench.pool.n_used, demo._bench.n_sequences_free()) == (0, n_free)
+    assert (demo._bench.pool.n_used, demo._bench.n_sequences_free()) == (0, 33)
 
 
 def test_a_picture_s_encoding_counts_and_its_trial_leaves_nothing(demo: LlamaEngine) -> None:
