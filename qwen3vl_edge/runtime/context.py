@@ -12,19 +12,17 @@ from qwen3vl_edge.errors import ContextFullError, EngineError
 from qwen3vl_edge.ggml_types import TYPES_BY_NAME, TensorType
 from qwen3vl_edge.runtime.batch import Batch, TextPiece, VisionPiece, text_batch, vision_batch
 from qwen3vl_edge.runtime.cells import State
+from qwen3vl_edge.runtime.graph_memory import CELLS_STEP
 from qwen3vl_edge.runtime.model import TextModel
 from qwen3vl_edge.runtime.native import Cancelled, library
 from qwen3vl_edge.runtime.projector import Embeddings
 
-__all__ = ["CELLS_STEP", "Context", "ContextOptions", "FlashAttention"]
+__all__ = ["Context", "ContextOptions", "FlashAttention"]
 
 FlashAttention = Literal["auto", "on", "off"]
 
 _FLASH_ATTENTION: dict[FlashAttention, int] = {"auto": -1, "off": 0, "on": 1}  # llama_flash_attn_type
 _NO_ROOM, _ABORTED = 1, 2  # results of llama_decode
-
-CELLS_STEP = 256
-"""llama.cpp pads contexts, and the share of each sequence, to multiples of this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from qwen3vl_edge.gguf_info import GGUFInfo
 
 __all__ = ["CELLS_STEP", "TextSizes", "VisionSizes", "Workload"]
 
-CELLS_STEP = 256  # llama_context pads n_ctx to multiples of this
+CELLS_STEP = 256  # llama_context pads n_ctx, and the share of each sequence, to multiples of this
 _F32, _F16 = 4, 2  # bytes
 _INPUT_BYTES = 128 << 10  # positions, indices of cells, the rotation that quantized KV types get; measured
 _CHANNELS, _FRAMES = 3, 2  # RGB; a pair of frames is the largest that is encoded at once

@@ -46,15 +46,15 @@ def choose_parallel(bench: Workbench, prompt: TokenizedPrompt, max_tokens: int, 
         prompt_s = _encode_s(bench, prompt.n_vision) + timing.read_s * prompt.n_cells
         task.advance()
 
-        def answer_s(number: int) -> float:
-            seconds = prompt_s + n_answer * timing.round_s(number) / number
+        def round_s(number: int) -> float:
+            seconds = timing.round_s(number)
             task.advance()
             return seconds
 
-        return fewest(most, answer_s)
+        return fewest(most, round_s, prompt_s, n_answer)
 
 
-def fewest(most: int, answer_s: Callable[[int], float]) -> int:
+def fewest(most: int, round_s: Callable[[int], float], prompt_s: float, n_answer: int) -> int:
     """Give a number of sequences that is nearly as fast as any up to `most`, and less if less does.
 
     Halves are tried as long as they are nearly as fast as the best so far. Trying goes downwards because
@@ -63,8 +63,14 @@ def fewest(most: int, answer_s: Callable[[int], float]) -> int:
 
     Args:
         most: The largest.
-        answer_s: Gives the seconds that one answer takes where so many are written at once.
+        round_s: Gives the seconds of a round with so many.
+        prompt_s: Seconds to encode and read one prompt.
+        n_answer: Tokens of one answer.
     """
+
+    def answer_s(number: int) -> float:
+        return prompt_s + n_answer * round_s(number) / number
+
     chosen, best_s, number = most, answer_s(most), most
     while number > 1:
         number = 1 << ((number - 1).bit_length() - 1)  # the next smaller power of two

@@ -8,9 +8,10 @@ from qwen3vl_edge.errors import ContextFullError, EngineError
 from qwen3vl_edge.images import VisionPart
 from qwen3vl_edge.progress import SILENT, Progress, Task
 from qwen3vl_edge.runtime.cells import Pool
-from qwen3vl_edge.runtime.context import CELLS_STEP, Context, ContextOptions
+from qwen3vl_edge.runtime.context import Context, ContextOptions
 from qwen3vl_edge.runtime.embedding_cache import EmbeddingCache
 from qwen3vl_edge.runtime.engine import Seconds
+from qwen3vl_edge.runtime.graph_memory import CELLS_STEP
 from qwen3vl_edge.runtime.model import TextModel
 from qwen3vl_edge.runtime.projector import Embeddings, Projector
 from qwen3vl_edge.runtime.tokenized import Tokenizer
