@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from llama_cpp import llama_cpp
 
 from qwen3vl_edge.ask import one_question
 from qwen3vl_edge.bundle import Bundle
@@ -197,6 +198,8 @@ def test_cells_are_apart_only_where_nobody_else_holds_some(demo: LlamaEngine) ->
     assert bench.take_apart(4, bench.limit // 7) == []
     taken = bench.take_apart(4, 300)
     assert (taken, bench.n_each) == ([0, 1, 2, 3], 512)
+    context = bench.context(0)
+    assert (context.n_ctx, llama_cpp.llama_n_ctx_seq(context.handle)) == (4 * 512, 512)
     with pytest.raises(EngineError, match="under way"):
         demo.open_session()
     for number in taken:
